@@ -20,6 +20,7 @@ from lawful.report import words
 from lawful.report.evidence import read_evidence
 from lawful.report.figures import write_figures
 from lawful.report.page import all_charts
+from lawful.report.rests_on import rests_on
 from lawful.schema import FORMAT
 from lawful.storage.atomic import write_text
 from lawful.storage.codec import to_plain, with_hash
@@ -37,7 +38,7 @@ CHARTS = {
     "music": ("architecture_arms", "loss against size, transformer and LSTM"),
     "emg": ("size_by_size", "loss against size, on made-up EMG"),
     "equilibrium": ("data_arms", "loss against the size of the text, five arms"),
-    "ground_truth": ("data_by_tokens", "loss against data, with the planted law found"),
+    "ground_truth": ("truth_recovered", "each recovered value over the planted one, with its interval"),
 }
 FILES = ("observations.csv", "study.json", "forecasts.json", "baselines.json")
 # of a machine or of a moment, not of the evidence
@@ -53,6 +54,7 @@ class Shown:
     question: str
     headline: str
     basis: str
+    rests_on: str
     doubt: str
     runs: int
     planned: int
@@ -109,6 +111,7 @@ def show_fitted(study: str, folder: Path, pictures: Path | None = None) -> Shown
         question=evidence.study.question,
         headline=words.headline(evidence),
         basis=words.basis(evidence),
+        rests_on=rests_on(evidence),
         doubt=dict(words.first_facts(evidence)).get("Severest doubt", ""),
         runs=len(evidence.finished),
         planned=len(evidence.runs),
@@ -130,6 +133,7 @@ def page(shown: list[Shown]) -> str:
         lines += [f"## {one.study}", "", f"*{one.question}*", ""]
         lines += [f"![{one.study}: {CHARTS[one.study][1]}](gallery/{one.study}.png)", ""]
         lines += [f"**{_plain(one.headline)}** {_plain(one.basis[:1].upper() + one.basis[1:])}.", ""]
+        lines += [_plain(one.rests_on), ""] if one.rests_on else []
         lines += [f"Severest doubt: {_plain(one.doubt)}", ""] if one.doubt else []
         left_out = "" if one.runs == one.planned else f" of {one.planned}; the others are set aside"
         link = "" if one.study == "quickstart" else f" [The study](studies/{one.study}.md)."

@@ -71,7 +71,7 @@ def test_an_exponent_is_said_as_what_ten_times_the_amount_does():
 
 @pytest.mark.parametrize(
     ("inside", "outside", "words"),
-    [(0, 0, "nothing was held out"), (7, 1, "mostly held"), (0, 3, "failed"), (2, 2, "failed")],
+    [(0, 0, "nothing was held out"), (7, 1, "not all held-out forecasts held"), (0, 3, "failed"), (2, 2, "failed")],
 )
 def test_held_out_forecasts_are_called_held_failed_or_absent(inside, outside, words):
     assert words in headline_fit.of_fit(of_tokens(0.5), held(inside, outside)).sentence
@@ -79,7 +79,7 @@ def test_held_out_forecasts_are_called_held_failed_or_absent(inside, outside, wo
 
 def test_a_severe_doubt_is_the_sentence_and_no_exponent_is_stated():
     said = headline_fit.of_fit(of_tokens(0.5, warnings=(MISFIT,)), held(0, 2))
-    assert said.sentence.endswith("the fitted law does not have the form of these runs.")
+    assert said.sentence.endswith("but the fitted formula (power_floor) does not fit these runs.")
     assert "68" not in said.sentence and "Ten times" not in said.sentence
     other = headline_fit.of_fit(of_tokens(0.5, warnings=(Warning("undecayed", "severe", "Some."),)))
     assert other.sentence == "No exponent is quoted: some runs ended before their learning rate had decayed."
@@ -150,10 +150,11 @@ def test_every_refusal_has_its_own_short_reason():
 
 def test_worse_than_counting_takes_back_who_is_ahead():
     before = headline_text.Headline(sentence="a is ahead of b at every size measured; whether it grows is not decided.")
-    both = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]})
-    assert both.sentence.startswith("No arm is called ahead") and "0.1 to 0.4 nats per token" in both.basis
+    both = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]}, ["5-gram"])
+    assert both.sentence == "Which of a and b is better was not judged: every run loses to a 5-gram model."
+    assert "0.1 to 0.4 nats per token" in both.basis
     one = headline.worse_than_counts(before, ["b"], {"a": [-0.1], "b": [0.4]})
-    assert "a is ahead of b" in one.sentence and "b does not beat an n-gram count" in one.sentence
+    assert "a is ahead of b" in one.sentence and "b does not beat an n-gram model" in one.sentence
 
 
 def test_a_parameter_at_its_bound_is_not_stated():
@@ -181,11 +182,11 @@ def test_a_study_of_planted_values_says_how_many_were_recovered():
         Recovered(name="alpha", planted=0.5, found=0.51, interval=(0.4, 0.6), is_inside=True),
         Recovered(name="E", planted=1.0, found=1.3, interval=(1.2, 1.4), is_inside=False),
     ]
-    said = headline.of_truth(first, found)
+    said = headline.of_truth(first, {"size": found})
     assert said.sentence == "1 of 2 planted values and verdicts were recovered."
-    assert first.basis.endswith("; 0 runs") and said.basis.endswith("; 0 runs")
+    assert said.basis.startswith("missed: E of question size, planted 1, found 1.3 (95 % interval 1.2 to 1.4).")
     assert "67 to 69" not in said.basis and said.next_step.startswith("Look at what was not recovered")
-    assert headline.of_truth(first, found[:1]).next_step == first.next_step
+    assert headline.of_truth(first, {"size": found[:1]}).next_step == first.next_step
 
 
 def test_of_three_arms_compared_at_one_loss_none_is_called_ahead_over_the_whole_range():
@@ -210,7 +211,7 @@ def test_the_rows_of_a_history_are_not_called_runs():
     assert headline_fit.of_fit(found).basis.endswith("100 rows of 5 runs")
     branches = [{**row, "run": f"{number}"} for number, row in enumerate(rows)]
     found = a_fit(PowerFloor("tokens"), found.values, branches, goodness=found.goodness)
-    assert headline_fit.of_fit(found).basis.endswith("100 runs in 5 clusters")
+    assert headline_fit.of_fit(found).basis.endswith("100 runs in 5 independent groups")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from lawful.observe import write_observations
 from lawful.report.mid_run import _are_rivals, _keys
-from lawful.report.progress import status_json, status_table, study_status
+from lawful.report.progress import study_status
+from lawful.report.status_shown import status_json, status_table
 from lawful.report.watch import Watch
 from lawful.schema import RunRecord
 from lawful.storage.codec import write_result

@@ -111,7 +111,7 @@ def test_the_first_section_holds_the_chart_of_the_answer_the_forecasts_the_doubt
     assert page.count('data-chart="loss_by_size"') == 1
     text = read(study / "report.html").text["answer"].replace("\xa0", " ")
     held = list(read_json(study / "fits" / "loss.json")["held_out"])
-    assert f"{sum(row['is_inside'] for row in held)} of {len(held)} came inside the 95 % interval" in text
+    assert f"{sum(row['is_inside'] for row in held)} of {len(held)} came inside their 95 % intervals" in text
     assert "The parameters lie on a ridge." in text  # the severest doubt
     assert "Do not quote single parameters" in text  # its advice
 

@@ -76,7 +76,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
         if isinstance(found, _Arms):
             answers.insert(0, _with_crossings(_compared(together, found), answers, found))
     answers = [answer.with_headline(design) for answer in answers]
-    if planted := [row for answer in answers for row in answer.truth]:
+    if planted := {answer.name: answer.truth for answer in answers if answer.truth}:
         answers[0] = answers[0].saying(of_truth(answers[0].said, planted))
     for answer in answers:
         write_answer(home.fit(answer.name), answer)

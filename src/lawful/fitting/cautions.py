@@ -19,7 +19,7 @@ from lawful.fitting.records import ErrorBars
 from lawful.fitting.replicates import resolution
 from lawful.fitting.shares import about_shares, counts_disagree
 from lawful.fitting.sisters import Alternatives, Sister
-from lawful.fitting.trends import MISFIT, SUSPECTED, Rung
+from lawful.fitting.trends import FLOOR, MISFIT, SUSPECTED, Form, Rung
 from lawful.response import Response
 from lawful.schema import Observation, Warning
 
@@ -99,9 +99,9 @@ def _about_form_alone(doubt: Doubt) -> list[Warning]:
     if doubt.is_misfit:
         seen = "The residuals follow a trend, and another law fits far better"
         if doubt.form.trend < MISFIT:
-            seen = f"The residuals follow a trend (p = {doubt.form.trend:.1g})"
+            seen = f"The residuals follow a trend ({_probability(doubt.form)})"
         sentence = (
-            f"{seen}: the law's form is not that of these runs, and its parameters mean little."
+            f"{seen}: the fitted formula does not fit these runs, and its parameters mean little."
             f"{better or ' No law known here fits better.'}"
         )
         return [Warning("misfit", "severe", sentence)]
@@ -109,6 +109,13 @@ def _about_form_alone(doubt: Doubt) -> list[Warning]:
         sentence = f"The residuals may follow a trend (p = {doubt.form.hint:.1g}).{better}"
         return [Warning("form_uncertain", "note", sentence)]
     return []
+
+
+def _probability(form: Form) -> str:
+    """With the name of its test. Drawn signs give no less than one over their number: there it is a bound."""
+    if form.trend == form.hint:
+        return f"F test: p = {form.trend:.1g}"
+    return f"F test with random signs: p {'≤' if form.trend < 1.1 * FLOOR else '='} {form.trend:.1g}"
 
 
 def _about_fixed(fixed: Fixed, better: Sister, *, is_misfit: bool) -> Warning:

@@ -22,6 +22,7 @@ from lawful.fitting.replay import Replay
 from lawful.fitting.truth import Recovered
 from lawful.schema import Warning
 
+MOST_MISSED = 2  # planted values that are named one by one
 NOT_OF_RUNS = ("data-missing",)  # a severe warning of a plan which says nothing about runs that were made
 SHORT_REFUSALS = {
     "no_rows": "no finished run matches the question",
@@ -67,15 +68,27 @@ def of_answer(answer: AnswerRecord, fit: FittedLaw | None, design: Sequence[Warn
     return Headline(sentence="The question was answered, but its fit is not at hand.")
 
 
-def of_truth(first: Headline, found: Sequence[Recovered]) -> Headline:
-    """Of a study that asks whether what was planted is found. first: of its first question."""
-    right = sum(one.is_inside for one in found)
-    runs = first.basis.rpartition("; ")[2]  # its interval is of another sentence
-    basis = f"a value counts where its 95 % interval holds it, a verdict where it is the planted one; {runs}"
-    step = first.next_step if right == len(found) else "Look at what was not recovered: one interval in twenty misses."
+def of_truth(first: Headline, found: Mapping[str, Sequence[Recovered]]) -> Headline:
+    """Of a study that asks whether what was planted is found. first: of its first question; found: by question."""
+    items = [one for of_question in found.values() for one in of_question]
+    right = sum(one.is_inside for one in items)
+    missed = [_missed(one, name) for name, of_question in found.items() for one in of_question if not one.is_inside]
+    more = f"; and {len(missed) - MOST_MISSED} more" if len(missed) > MOST_MISSED else ""
+    basis = f"missed: {'; '.join(missed[:MOST_MISSED])}{more}. " if missed else ""
+    basis += "A value counts where its 95 % interval holds it, a verdict where it is the planted one"
+    step = first.next_step if not missed else "Look at what was not recovered: one interval in twenty misses."
     return Headline(
-        sentence=f"{right} of {len(found)} planted values and verdicts were recovered.", basis=basis, next_step=step
+        sentence=f"{right} of {len(items)} planted values and verdicts were recovered.", basis=basis, next_step=step
     )
+
+
+def _missed(one: Recovered, question: str) -> str:
+    """Which planted value or verdict was missed, and by how much."""
+    what = f"{one.name} of question {question}, planted"
+    if isinstance(one.planted, str) or isinstance(one.found, str) or one.found is None or one.interval is None:
+        return f"{what} {one.planted!r}, found {one.found or 'nothing'!r}"
+    low, high = one.interval
+    return f"{what} {one.planted:.3g}, found {one.found:.3g} (95 % interval {low:.3g} to {high:.3g})"
 
 
 def of_refusal(code: str | None, refusal: str) -> Headline:
@@ -144,17 +157,23 @@ def of_replay(found: Replay) -> Headline:
     return Headline(sentence=f"{words[found.verdict]} {claim}.", basis=found.reasons[0])
 
 
-def worse_than_counts(before: Headline, worse: Sequence[str], gaps: Mapping[str, Sequence[float]]) -> Headline:
-    """What is left of a sentence where every run of these arms has a higher loss than counting has."""
+def worse_than_counts(
+    before: Headline, worse: Sequence[str], gaps: Mapping[str, Sequence[float]], models: Sequence[str] = ()
+) -> Headline:
+    """What is left of a sentence where every run of these arms has a higher loss than counting has.
+
+    models   the names of the strongest count models: 5-gram
+    """
+    model = f"a {models[0]} model" if len(models) == 1 else "an n-gram model"
     runs = sum(len(of_arm) for of_arm in gaps.values())
-    step = "Train larger models, or longer, until they beat the counts; then compare again."
+    step = f"Train larger models, or longer, until they beat {model}; then compare again."
     if len(worse) == len(gaps):
-        sentence = "No arm is called ahead: every run has a higher loss than an n-gram count model."
+        sentence = f"Which of {listed(list(gaps), 'and')} is better was not judged: every run loses to {model}."
         above = [gap for of_arm in gaps.values() for gap in of_arm]
-        basis = f"{min(above):.2g} to {max(above):.2g} nats per token above the strongest count of its own text"
-        basis = f"each run is {basis}; {runs} runs"
-        return Headline(sentence=sentence, basis=basis, next_step=step)
-    tail = f"{listed(worse, 'and')} {'does' if len(worse) == 1 else 'do'} not beat an n-gram count"
+        basis = f"{min(above):.2g} to {max(above):.2g} nats per token above that of {model} of its own text"
+        basis = f"the loss of each of the {runs} runs, held-out ones too, is {basis}"
+        return Headline(sentence=capped(sentence), basis=basis, next_step=step)
+    tail = f"{listed(worse, 'and')} {'does' if len(worse) == 1 else 'do'} not beat {model}"
     sentence = f"{before.sentence.rstrip('.')}; {tail}."
     if len(sentence.split()) > WORDS:
         sentence = f"{before.sentence.partition(';')[0].rstrip('.')}; {tail}."

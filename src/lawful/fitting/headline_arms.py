@@ -46,13 +46,16 @@ def of_arms(found: Comparison | None, pairs: Sequence[ArmPair] = (), severe: Seq
         if seeds
         else "Train both arms over a wider range, or with more seeds."
         if not found or found.verdict in ("no difference shown", "not decided", "the arms differ")
+        else "Add sizes over a wider range, or more seeds: how the gap changes with scale is not decided."
+        if found.decision == "not decided"
         else "Check it at one larger scale before you build on it."
     )
     if blocking:
         if any(one.code == "not_certified" for one in blocking[:1]):
             sentence = f"Nothing is decided between {listed(arms, 'and')}: their joint fit is not certified."
         else:
-            sentence = f"Which of {listed(arms, 'and')} is better is not decided: {short_doubt(blocking[0])}."
+            doubt = short_doubt(blocking[0], found.law if found else "")
+            sentence = f"Which of {listed(arms, 'and')} is better is not decided: {doubt}."
         return Headline(sentence=capped(sentence), basis=runs, next_step=next_step)
     claim, basis = _claim(arms, found, crossings)
     return Headline(

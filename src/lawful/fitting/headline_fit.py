@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.headline_text import OF_EXPONENTS, Headline, advice, capped, short_doubt
 from lawful.fitting.holdout import are_held
-from lawful.fitting.number_text import amount_of, counted, interval, percent, percent_range
+from lawful.fitting.number_text import amount_of, counted, factor, interval, percent, percent_range
 from lawful.fitting.records import HeldOut, HeldOutRow
 from lawful.fitting.uncertainty import says_nothing
 from lawful.laws.chinchilla import Chinchilla
@@ -23,6 +23,9 @@ from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title
 from lawful.response import LOG, Response
 from lawful.schema import Warning
+
+HELD = "held-out forecasts held"
+WIDE = 1.5  # upper over lower end of a forecast's interval, from which on it is called wide
 
 
 def of_fit(
@@ -38,20 +41,22 @@ def of_fit(
     blocking = [one for one in doubts if one.code not in OF_EXPONENTS]
     to_come = any(one.code == "held_out_to_come" for one in said)
     forecast = "held-out runs are still to come" if to_come else _forecasts(held, fit.data.response)
-    runs = counted(fit)
+    inside = _inside(held, fit.data.response)
+    runs = f"{inside}; {counted(fit)}" if inside else counted(fit)
     next_step = _next_of_fit(fit, doubts, said)
     if not fit.data.response.is_log:
         return _of_metric(fit, blocking, forecast, runs, next_step)
     if blocking:
-        why = short_doubt(blocking[0], fit)
-        if held and forecast == "held-out forecasts held" and blocking[0].code == "misfit":
+        why = short_doubt(blocking[0], fit.law)
+        if forecast == HELD and blocking[0].code == "misfit":
             sentence = f"Forecasts of the held-out runs held to {_worst(held)} %, but {why}: no exponent is quoted."
-            inside = f"all {len(held)} inside their 95 % intervals; fitted on {runs}"
-            return Headline(sentence=sentence, basis=inside, next_step=next_step)
+            all_inside = f"all {len(held)} inside their 95 % intervals; fitted on {runs}"
+            return Headline(sentence=sentence, basis=all_inside, next_step=next_step)
         fall = percent(_whole_fall(fit))
         if blocking[0].code == "misfit" and not fall.startswith("-"):
             sentence = f"From the smallest run to the largest the loss falls by {fall} %, but {why}."
-            return Headline(sentence=capped(sentence), basis=f"{runs}; {forecast}", next_step=next_step)
+            about = f"{_by_what(fit)}; {runs if held else f'{forecast}; {runs}'}"
+            return Headline(sentence=capped(sentence), basis=about, next_step=next_step)
         return Headline(sentence=f"No exponent is quoted: {why}.", basis=runs, next_step=next_step)
     known, unknown = _cuts(fit, doubts)
     loss = loss_name(fit.data.columns["loss"])
@@ -83,6 +88,7 @@ def of_fit(
     basis = [f"{percent_range(low, high)} %" + (f" ({one.thing})" if len(known) > 1 else "")
              for one in known for low, high in [one.ci95]]  # fmt: skip
     intervals = f"95 % interval{'s' if len(basis) > 1 else ''} {', '.join(basis)}; " if basis else ""
+    intervals += f"{_by_what(fit)}; " if "smallest run" in sentence else ""
     intervals += "".join(f"{one}; " for one in _open_exponents(fit, doubts))
     return Headline(sentence=capped(f"{sentence}; {forecast}."), basis=f"{intervals}{runs}", next_step=next_step)
 
@@ -90,11 +96,11 @@ def of_fit(
 def _of_metric(fit: FittedLaw, blocking: Sequence[Warning], forecast: str, runs: str, next_step: str) -> Headline:
     """Of an accuracy, or another number that is no loss: from where to where the law leads over the runs."""
     first, last = ends_of(fit)
-    basis = f"{runs}; by the law at the runs' ends"
+    basis = f"{_by_what(fit)}; by the law at the runs' ends; {runs}"
     sentence = f"From the smallest run to the largest, the {loss_name(fit.data.columns['loss'])} {change(first, last)}"
     if blocking:
         return Headline(
-            sentence=capped(f"{sentence}; but {short_doubt(blocking[0], fit)}."), basis=basis, next_step=next_step
+            sentence=capped(f"{sentence}; but {short_doubt(blocking[0], fit.law)}."), basis=basis, next_step=next_step
         )
     return Headline(sentence=capped(f"{sentence}; {forecast}."), basis=basis, next_step=next_step)
 
@@ -199,8 +205,32 @@ def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Respons
         return "held-out forecasts say nothing"
     inside = sum(row.is_inside for row in held)
     if inside == len(held):
-        return "held-out forecasts held"
-    return "held-out forecasts mostly held" if are_held(inside, len(held)) else "held-out forecasts failed"
+        return HELD if _widest(held, response) < WIDE else "held-out forecasts held, within wide intervals"
+    return "not all held-out forecasts held" if are_held(inside, len(held)) else "held-out forecasts failed"
+
+
+def _inside(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response) -> str:
+    """How many forecasts held, where not all did or their intervals are wide; empty otherwise."""
+    inside = sum(row.is_inside for row in held)
+    if inside < len(held):
+        return f"{inside} of {len(held)} held-out runs inside their 95 % intervals: fewer than promised"
+    widest = _widest(held, response) if held else 1.0
+    if widest < WIDE:
+        return ""
+    return f"the forecasts' 95 % intervals span up to a factor of {factor(widest)}"
+
+
+def _widest(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response) -> float:
+    """The upper over the lower end of the widest interval of a forecast; 1 where the metric is no loss."""
+    if not response.is_log:
+        return 1.0
+    return max((high / low if low > 0 else math.inf for low, high in map(_ends, held)), default=1.0)
+
+
+def _by_what(fit: FittedLaw) -> str:
+    """By what the smallest and the largest run are: `by_size` orders them so."""
+    things = " times ".join(thing_of(axis, fit.data.columns.get(axis)) for axis in fit.model.inputs)
+    return f"smallest and largest of the fitted runs by {things}"
 
 
 def _ends(row: HeldOut | HeldOutRow) -> tuple[float, float]:
@@ -216,7 +246,9 @@ def _next_of_fit(fit: FittedLaw, doubts: Sequence[Warning], warnings: Sequence[W
     """The advice for the severest warning that has one; else how far the law reaches."""
     better = fit.known_doubt.better if fit.known_doubt else None
     if better is not None and any(one.code == "misfit" for one in doubts):
-        return f"Try --law {shlex.quote(better.law.spec)}, which fits better, and look at the residuals."
+        rms, less = (f"{100 * each:.3g}" for each in (fit.goodness.rmse_log, better.rmse_log))
+        by = f" (rms of its residuals {less} % instead of {rms} %)" if fit.data.response.is_log and rms != less else ""
+        return f"Try --law {shlex.quote(better.law.spec)}, which fits better{by}, and look at the residuals."
     ranked = [*doubts, *(one for one in warnings if one.severity == "warning"), *warnings]
     for one in ranked:
         known = advice(one.code)

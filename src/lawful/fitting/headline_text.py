@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lawful.codes import CODES
-from lawful.fitting.records import FitRecord
 from lawful.schema import Warning
 
 WORDS, NUMBERS = 25, 2  # of a sentence, at most
@@ -14,7 +14,7 @@ LONG_NAME = 3  # words of an arm's name that a sentence repeats
 # a doubt with one of these codes takes back what a law says of its exponents, and leaves its forecasts and comparisons
 OF_EXPONENTS = ("not_identified", "ridge")
 SHORT_DOUBTS = {
-    "misfit": "the fitted law does not have the form of these runs",
+    "misfit": "the fitted formula does not fit these runs",
     "not_certified": "the fit found no certain optimum",
     "padding": "padding counts in the loss",
     "seed-unused": "runs that differ in their seed alone have the same loss",
@@ -41,9 +41,14 @@ def advice(code: str | None) -> str | None:
     return None if known is None else known.do
 
 
-def short_doubt(one: Warning, fit: FitRecord | None = None) -> str:
-    if one.code == "misfit" and fit is not None and one.sentence.startswith("The value given"):
-        return "a value that was fixed is not that of these runs"
+def short_doubt(one: Warning, law: str = "") -> str:
+    """law: that of the fit, as --law takes it; its name is said where it is a short one, without digits."""
+    if one.code == "misfit":
+        if one.sentence.startswith("The value given"):
+            return "a value that was fixed is not that of these runs"
+        name = law.partition(":")[0]
+        if re.fullmatch(r"[a-z_]{1,24}", name):
+            return f"the fitted formula ({name}) does not fit these runs"
     return SHORT_DOUBTS.get(one.code, "a severe doubt stands against these runs")
 
 

@@ -88,9 +88,10 @@ def counted(fit: FitRecord) -> str:
     stated = "".join(f", with a prior on {one.name}: {one.mean:.3g} +- {one.stderr:.3g}" for one in fit.priors)
     if not 0 < runs < n:
         return runs_counted(n, clusters) + stated
-    within = f" in {clusters} clusters" if clusters < runs else ""
+    within = f" in {clusters} independent groups" if clusters < runs else ""
     return f"{n} rows of {runs} run{'s' * (runs > 1)}{within}{stated}"
 
 
 def runs_counted(n: int, clusters: int) -> str:
-    return f"{n} runs" + (f" in {clusters} clusters" if clusters < n else "")
+    """Clusters are called groups where no word is explained: runs of one group share noise and count once."""
+    return f"{n} runs" + (f" in {clusters} independent groups" if clusters < n else "")

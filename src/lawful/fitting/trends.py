@@ -25,6 +25,7 @@ SUSPECTED = 0.1  # level of the test of trends from which on sister laws are fit
 TOP_RUNG = 0.01  # level, of all axes together, at which the largest rung lies above the law of the others
 ANY_RUNG = 0.003  # of all other rungs and directions together
 FLIPS = 1999  # draws of signs
+FLOOR = 2 / (FLIPS + 1)  # the least probability that two tests by signs can come to
 MOST_ROWS = 5_000  # from here on, signs are not drawn: the F test alone holds
 SEPARABLE = 5  # levels of an axis, of which a law takes three up: with four, any of them could be the one that is off
 LEAST_DOF = 2  # of the residuals beside the added terms

@@ -46,12 +46,10 @@ def what_differs(
     for here, there in ((0, 1), (1, 0)):
         only = [doubt for doubt in doubts[here] if doubt.code not in codes[there]]
         if only:
-            answer = (one, two)[here]
-            return capped(
-                f"Only {labels[1 - here]} can be quoted: in {labels[here]}, {short_doubt(only[0], answer.fit)}."
-            )
+            doubt = short_doubt(only[0], _law_of((one, two)[here]))
+            return capped(f"Only {labels[1 - here]} can be quoted: in {labels[here]}, {doubt}.")
     if doubts[0]:
-        return capped(f"Neither answer can be quoted: in both, {short_doubt(doubts[0][0], one.fit)}.")
+        return capped(f"Neither answer can be quoted: in both, {short_doubt(doubts[0][0], _law_of(one))}.")
     clear = next((one for one in apart.values() if one.is_clear), None)
     if clear is not None and one.fit is not None:
         return capped(_cut(one.fit, clear, labels))
@@ -66,6 +64,10 @@ def what_differs(
     if chosen is None or one.fit is None:
         return capped(f"{labels[0]} and {labels[1]} give different answers.")
     return capped(_cut(one.fit, chosen, labels))
+
+
+def _law_of(answer: Answer) -> str:
+    return "" if answer.fit is None else answer.fit.law
 
 
 def _cut(fit: Fit, apart: Apart, labels: tuple[str, str]) -> str:

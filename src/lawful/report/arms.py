@@ -14,9 +14,19 @@ from lawful.plugins import Column, columns
 from lawful.report import charts as drawing
 from lawful.report import tables
 from lawful.report.charts import Axis, Band, Chart, Line, Points
+from lawful.report.count_lines import count_lines
 from lawful.report.evidence import Evidence
 from lawful.report.law_curve import law_curve
-from lawful.report.marks import CURVE_POINTS, axis_title, held_out_rows, loss_title, references_of, runs_of
+from lawful.report.marks import (
+    CURVE_POINTS,
+    MISSED,
+    apart,
+    axis_title,
+    held_out_rows,
+    loss_title,
+    references_of,
+    runs_of,
+)
 from lawful.report.ratio_chart import ratio_chart
 from lawful.report.table import Table
 from lawful.report.tables import number
@@ -230,7 +240,7 @@ class _Drawn:
     law: Line
     band: Band | None
     marks: Points
-    hollow: Points | None
+    hollow: Sequence[Points]
 
 
 def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
@@ -241,9 +251,9 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
     if len(drawn) < 2:
         return None
     axis, column = drawn[-1].axis, drawn[-1].column
-    counts = _count_lines(evidence, loss) if column == "unique_tokens" else []
-    names = ", ".join(line.name.removesuffix(" counts") for line in counts)
-    hollow = [part.hollow for part in drawn if part.hollow]
+    counts = count_lines(evidence, loss) if column == "unique_tokens" else []
+    names = ", ".join(line.name.removesuffix(" model") for line in counts)
+    hollow = [marks for part in drawn for marks in part.hollow]
     shown = [row for part in drawn for row in part.rows]
     arms = ", ".join(part.marks.name for part in drawn)
     cross = any(pair.crossing and pair.crossing.at is not None for pair in answer.crossings)
@@ -260,7 +270,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         y=Axis(title=loss_title(shown, loss)),
         bands=[part.band for part in drawn if part.band],
         lines=[*(part.law for part in drawn), *counts],
-        points=[*(part.marks for part in drawn), *hollow],
+        points=apart([*(part.marks for part in drawn), *hollow]),
         references=[] if counts else references_of(evidence, shown, answer.question)[0],
         legend_title="arm",
         is_wide=True,
@@ -277,15 +287,20 @@ def _arm_of_chart(evidence: Evidence, answer: Answer, loss: str) -> _Drawn | Non
     column = curve.columns[axis]
     used = {item.run for item in answer.fit.residuals} if answer.fit else set()
     rows = [row for row in evidence.finished if str(row.get("run")) in used]
-    held = [one.row for one in held_out_rows(evidence, answer)]
-    grid = np.geomspace(*_span([*rows, *held], column), CURVE_POINTS)
+    held = held_out_rows(evidence, answer)
+    grid = np.geomspace(*_span([*rows, *(one.row for one in held)], column), CURVE_POINTS)
     spread = curve.band(**{axis: grid})
     band = (
         Band(x=list(grid), low=list(spread[0]), high=list(spread[1]), colour=colour, legend=legend) if spread else None
     )
     dash = drawing.DASHES[index % len(drawing.DASHES)]
     y = [float(value) for value in curve.predict(**{axis: grid})]
-    hollow = replace(_marks(f"{arm}, held out", held, column, loss, index), is_open=True) if held else None
+    hollow = []
+    for is_inside, name in ((True, f"{arm}, held out"), (False, f"{arm}, {MISSED}")):
+        some = [one.row for one in held if one.forecast.is_inside == is_inside]
+        if some:
+            marks = replace(_marks(name, some, column, loss, index), is_open=True)
+            hollow.append(marks if is_inside else replace(marks, colour="held_out"))
     return _Drawn(
         axis=axis,
         column=column,
@@ -328,33 +343,6 @@ def _levels_chart(evidence: Evidence, answer: Answer, found: Paired) -> Chart:
         legend_title="arm",
         is_wide=True,
     )
-
-
-def _count_lines(evidence: Evidence, loss: str) -> list[Line]:
-    """Loss of each count model against the size of the text it counted."""
-    if loss not in ("loss", "best_weights_loss"):
-        return []
-    by_name: dict[str, dict[float, list[float]]] = {}
-    for corpus, entries in evidence.counts.items():
-        known = evidence.study.corpora.get(corpus)
-        size = known.train_tokens if known else None
-        for entry in entries:
-            value = number(entry.get("loss"))
-            if size and value:
-                by_name.setdefault(str(entry.get("name")), {}).setdefault(size, []).append(value)
-    return [
-        Line(
-            name=f"{name} counts",
-            x=sorted(found),
-            y=[float(np.mean(found[size])) for size in sorted(found)],
-            colour="reference",
-            dash="dot",
-            is_thin=True,
-            hover=f"{name} counts",
-        )
-        for name, found in by_name.items()
-        if len(found) > 1
-    ]
 
 
 def _marks(arm: str, rows: Sequence[Observation], column: str, loss: str, index: int) -> Points:

@@ -42,7 +42,7 @@ _RAMP_DARK = ("#8f7fd6", "#6b93d6", "#4fb3c4", "#43cba5", "#86dd72", "#cfd668")
 Symbol = Literal["circle", "square", "triangle", "diamond", "cross", "x"]
 SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "triangle", "diamond", "cross", "x")
 
-Kind = Literal["law", "residuals", "runs", "arms", "training"]
+Kind = Literal["truth", "law", "residuals", "runs", "arms", "training"]
 Scale = Literal["log", "linear"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
@@ -72,6 +72,7 @@ class Points:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     legend: str = ""  # entries that share it are shown, and toggled, as one
+    shift: float = 0.0  # pixels to the right, by which marks at one place are drawn apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +111,20 @@ class Reference:
 
     y: float
     label: str
+    name: str = ""  # in the legend
+
+
+def band_name(band: Band) -> str:
+    """In the legend."""
+    return "95 % band of one more run" if band.is_of_new_run else "95 % band of the curve"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
     """`name` is also the figures' file name; `alt` tells a reader who cannot see the chart what it shows.
 
-    kind        of what: a question's law or its residuals, the runs without a law, the arms side by side, or training
+    kind        of what: planted values, a question's law or its residuals, the runs without a law, the arms side by
+                side, or training
     question    the name of the question that a law's chart belongs to
     """
 

@@ -21,10 +21,10 @@ class Counts:
     baselines: Sequence[Observation]
     by_corpus: Mapping[str, Sequence[Observation]]
 
-    def strongest(self, corpus: str) -> float | None:
-        """The lowest loss of counting on this corpus; None where none is known."""
+    def strongest(self, corpus: str) -> tuple[float, str] | None:
+        """The lowest loss of counting on this corpus, and the name of its model; None where none is known."""
         entries = self.by_corpus.get(corpus) or self.baselines
-        losses = [value for entry in entries if (value := number(entry.get("loss"))) is not None]
+        losses = [(value, str(one.get("name"))) for one in entries if (value := number(one.get("loss"))) is not None]
         return min(losses, default=None)
 
 
@@ -36,11 +36,11 @@ def beside_counts(answer: Answer, study: StudyPlan, rows: Sequence[Observation],
     """
     if answer.status != "answered" or not (answer.crossings or answer.paired or answer.comparison):
         return answer
-    gaps = _gaps(answer, study, rows, counts)
+    gaps, models = _gaps(answer, study, rows, counts)
     worse = [arm for arm, of_arm in gaps.items() if min(of_arm) > 0]
     if not worse:
         return answer
-    said = headline.worse_than_counts(answer.said, worse, gaps)
+    said = headline.worse_than_counts(answer.said, worse, gaps, models)
     answer = answer.saying(said)
     above = [gap for arm in worse for gap in gaps[arm]]
     by = f"by {min(above):.2g} to {max(above):.2g} nats per token"
@@ -64,13 +64,17 @@ def beside_counts(answer: Answer, study: StudyPlan, rows: Sequence[Observation],
     return replace(answer, sentence=text, crossings=crossings)
 
 
-def _gaps(answer: Answer, study: StudyPlan, rows: Sequence[Observation], counts: Counts) -> dict[str, list[float]]:
-    """Arm -> what each of its runs is above the strongest count model of its text; empty where one is not known."""
+def _gaps(
+    answer: Answer, study: StudyPlan, rows: Sequence[Observation], counts: Counts
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Arm -> what each of its runs is above the strongest count model of its text, and the names of these models;
+    empty where one is not known."""
     loss = answer.question.loss
     left_out = {item.run for item in answer.excluded}
     corpora = {run.run: run.corpus for run in study.runs}
     commands = {run.run for run in study.runs if run.kind == "command"}  # whose text nobody has counted
     gaps: dict[str, list[float]] = {}
+    models: dict[str, None] = {}
     for row in rows:
         value = number(row.get(loss))
         if str(row.get("run")) in left_out or value is None or row.get("arm") in (None, ""):
@@ -82,6 +86,7 @@ def _gaps(answer: Answer, study: StudyPlan, rows: Sequence[Observation], counts:
             or loss not in LOSSES
             or row.get("loss_unit") != "nats_per_token"
         ):
-            return {}
-        gaps.setdefault(str(row["arm"]), []).append(value - least)
-    return gaps
+            return {}, []
+        gaps.setdefault(str(row["arm"]), []).append(value - least[0])
+        models[least[1]] = None
+    return gaps, list(models)

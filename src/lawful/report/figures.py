@@ -99,16 +99,21 @@ def _settings() -> Any:
 def draw(chart: Chart, columns: int | None = None) -> Figure:
     """The chart on white paper; columns: as wide as one or two of a paper, else as its marks need."""
     from matplotlib.figure import Figure
+    from matplotlib.transforms import ScaledTranslation
 
     size_in_inches = PAPER[columns] if columns else (7.2, 4.4) if chart.is_wide else (5.6, 4.2)
     figure = Figure(figsize=size_in_inches, layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.add_subplot()
     size = 26 if sum(len(points.x) for points in chart.points) <= 150 else 12
     _prepare(axes, chart, size_in_inches[0])
+    named = set()
     for band in chart.bands:
-        axes.fill_between(
-            band.x, band.low, band.high, color=charts.resolve(band.colour), alpha=band.opacity, linewidth=0, zorder=1
-        )
+        label = charts.band_name(band)
+        colour = charts.resolve(band.colour)
+        shade = axes.fill_between(band.x, band.low, band.high, color=colour, alpha=band.opacity, linewidth=0, zorder=1)
+        if label not in named:
+            shade.set_label(label)
+            named.add(label)
     for line in chart.lines:
         axes.plot(
             line.x,
@@ -136,6 +141,7 @@ def draw(chart: Chart, columns: int | None = None) -> Figure:
             linewidths=1.4 if points.is_open else 0.6,
             label=points.name,
             zorder=3,
+            transform=axes.transData + ScaledTranslation(points.shift / 96, 0, figure.dpi_scale_trans),
         )
     _finish(axes, chart, is_narrow=columns == 1)
     return figure

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from lawful.report import charts, tables
-from lawful.report.charts import Axis, Chart, Line
+from lawful.report.charts import Axis, Band, Chart, Line
 from lawful.report.evidence import Curve, Evidence
-from lawful.report.law_charts import question_charts
+from lawful.report.law_charts import compute_of_answer, question_charts
 from lawful.report.law_curve import law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
     Look,
+    apart,
     axis_title,
     held_marks,
     level_name,
@@ -37,7 +39,7 @@ def gallery(evidence: Evidence) -> list[Chart]:
     if not drawn:
         drawn += [chart for chart in (_points_alone(evidence),) if chart]
     if len(evidence.arms) > 1:
-        drawn += [chart for chart in (_arms(evidence),) if chart]
+        drawn += [chart for chart in (_arms_by_compute(evidence), _arms(evidence)) if chart]
     training = _training(evidence)
     return [*drawn, training] if training else drawn
 
@@ -124,8 +126,59 @@ def _arms(evidence: Evidence) -> Chart | None:
         x=Axis(title=axis_title(column, axis)),
         y=Axis(title=loss_title(rows, question.loss)),
         lines=lines,
-        points=points,
+        points=apart(points),
         references=references,
+        legend_title=evidence.study.arm or "arm",
+        is_wide=True,
+    )
+
+
+def _arms_by_compute(evidence: Evidence) -> Chart | None:
+    """The runs and the best use of compute of every arm; None where the arms are not compared by compute, or a law
+    of theirs does not read size and data."""
+    asked = next((one for one in evidence.answers if one.comparison), None)
+    if (
+        asked is None
+        or asked.comparison is None
+        or not any(one.of == "compute" for one in asked.comparison.multipliers)
+    ):
+        return None
+    found = [(str(one.arm), compute_of_answer(evidence, one)) for one in evidence.arms_of(asked)
+             or [one for one in evidence.answers if one.arm in asked.comparison.arms]]  # fmt: skip
+    known = [(arm, compute) for arm, compute in found if compute is not None]
+    if len(known) < 2:
+        return None
+    sizes, tokens = (
+        np.geomspace(min(one.min() for one in seen), max(one.max() for one in seen), CURVE_POINTS)
+        for seen in ([one.size for _, one in known], [one.tokens for _, one in known])
+    )
+    bands, lines, points = [], [], []
+    for arm, compute in known:
+        index = evidence.arms.index(arm) if arm in evidence.arms else 0
+        look = Look(colour=f"arm{index % charts.ARMS}", index=index, legend=f"arm{index}")
+        marks = points_of(arm, compute.rows, "", asked.question, look=look)
+        points.append(replace(marks, x=plain(compute.flops), y=plain(compute.loss)))
+        x = plain(compute.price(sizes) * tokens)
+        at = {"params": sizes, "tokens": tokens}
+        if spread := compute.curve.band(**at):
+            bands.append(Band(x=x, low=plain(spread[0]), high=plain(spread[1]), colour=look.colour, legend=look.legend))
+        dash = charts.DASHES[index % len(charts.DASHES)]
+        y = plain(compute.curve.predict(**at))
+        lines.append(Line(name=f"law, {arm}", x=x, y=y, colour=look.colour, dash=dash, legend=look.legend))
+    rows = [row for _, compute in known for row in compute.rows]
+    return Chart(
+        name="arms_by_compute",
+        kind="arms",
+        title="The arms against compute",
+        caption="A mark is a run; a line is the arm's own law where size and tokens grow together, from the least of "
+        "both to the most.",
+        alt=f"{loss_title(rows, asked.question.loss)} against training compute for "
+        f"{', '.join(arm for arm, _ in known)}.",
+        x=known[0][1].axis,
+        y=Axis(title=loss_title(rows, asked.question.loss)),
+        bands=bands,
+        lines=lines,
+        points=apart(points),
         legend_title=evidence.study.arm or "arm",
         is_wide=True,
     )

@@ -92,13 +92,13 @@ def _against(
     if evidence.against is not None and set(curve.inputs) == {"params", "tokens"} and other:
         lines += _published_lines(evidence.against, axis, other, levels, lines)
     points = []
+    looks = [Look(colour=colour, index=index, legend=f"level{index}") for index, colour in enumerate(colours)]
     for index, level in enumerate(levels):
         mine = [row for row in rows if not other or nearest(levels, value_of(row, curve.columns[other])) == index]
         if mine:
-            look = Look(colour=colours[index], index=index if other else 0, legend=f"level{index}")
+            look = looks[index]
             points.append(points_of(level_name(other, level) if other else "runs", mine, column, question, look=look))
-    if held:
-        points.append(held_points(held, column, question))
+        points += held_points(_of_level(held, curve, levels, index), column, question, looks[index])
     spans = tables.significant(max(xs) / min(xs), 2)
     what = axis_title(column, axis)
     references, off = references_of(evidence, everything, question)
@@ -130,6 +130,14 @@ def _against(
         legend_title=axis_title(curve.columns[other], other) if other else "",
         is_wide=axis == curve.inputs[0],
     )
+
+
+def _of_level(held: Sequence[HeldRow], curve: LawCurve, levels: Sequence[float], index: int) -> list[HeldRow]:
+    """The held-out runs nearest to one of the levels of the law's second axis."""
+    if len(levels) < 2 or len(curve.inputs) < 2:
+        return list(held) if index == 0 else []
+    other = next(name for name in curve.inputs[1:])
+    return [one for one in held if nearest(levels, value_of(one.row, curve.columns[other])) == index]
 
 
 def _curves_at_levels(
@@ -207,7 +215,7 @@ def _caption(
     if coloured_by:
         text += f" Marks take the colour of the nearest curve's {coloured_by}."
     if held:
-        text += " Hollow diamonds were held out: declared before training, forecast, never fitted."
+        text += " Hollow marks were held out: declared before training, forecast, never fitted."
     if off:
         text += f" Off the chart: {', '.join(off)}."
     return text
@@ -282,14 +290,18 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
         return plain(100 * (observed / curve.predict(**at) - 1))
 
     points = []
+    looks = [Look(colour=colour, index=index, legend=f"level{index}") for index, colour in enumerate(colours)]
     for index, level in enumerate(levels):
         mine = [row for row in rows if not other or nearest(levels, value_of(row, curve.columns[other])) == index]
         if mine:
-            look = Look(colour=colours[index], index=index if other else 0, legend=f"level{index}")
+            look = looks[index]
             marks = points_of(level_name(other, level) if other else "runs", mine, column, question, look=look)
             points.append(replace(marks, y=beyond(mine)))
-    if held:
-        points.append(replace(held_points(held, column, question), y=beyond(unfitted)))
+        own = _of_level(held, curve, levels, index)
+        for is_inside in (True, False):
+            some = [one for one in own if one.forecast.is_inside == is_inside]
+            residuals = beyond([one.row for one in some]) if some else []
+            points += [replace(one, y=residuals) for one in held_points(some, column, question, looks[index])]
     spread, unit = float(np.std(beyond(rows))), " %" if curve.response.is_log else ""
     return Chart(
         name=f"{question.name}_residuals",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lawful.report import answer_tables, arms, rates, study_tables, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence
+from lawful.report.rests_on import rests_on
 from lawful.report.table import Table
 from lawful.report.tables import markdown_text
 
@@ -26,9 +27,12 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts += ["## What is wrong with this as evidence", _bullets(study.faults)]
     if severe := words.severe_doubts(evidence):
         parts += ["## Severe doubts", _bullets(severe)]
+    if rests := rests_on(evidence):
+        parts.append(markdown_text(rests))
     parts.append(_facts([*words.first_facts(evidence), *words.key_facts(evidence)]))
     if known := truth.truth_table(evidence):
         parts += [f"## {truth.TITLE}", truth.truth_sentence(evidence), _table(known)]
+        parts += _pictures([chart for chart in drawn if chart.kind == "truth"])
     for index, answer in enumerate(evidence.answers):
         parts.append(f"## {markdown_text(answer.question.asks or answer.name)}")
         if index:

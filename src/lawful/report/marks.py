@@ -120,9 +120,20 @@ def points_of(name: str, rows: Sequence[Observation], column: str, question: Que
     )
 
 
-def held_points(held: Sequence[HeldRow], column: str, question: Question) -> Points:
-    hover = [hover_of(one.row, question, one.forecast) for one in held]
-    return replace(held_marks([one.row for one in held], column, question), hover=hover)
+MISSED = "held out, outside its 95 % interval"
+
+
+def held_points(held: Sequence[HeldRow], column: str, question: Question, look: Look) -> list[Points]:
+    """Hollow, in the colour of their group; those that their forecast missed are red."""
+    made = []
+    for is_inside, name in ((True, "held out"), (False, MISSED)):
+        mine = [one for one in held if one.forecast.is_inside == is_inside]
+        if mine:
+            marks = points_of(name, [one.row for one in mine], column, question, look=look)
+            hover = [hover_of(one.row, question, one.forecast) for one in mine]
+            colour, legend = (look.colour, "held_out") if is_inside else ("held_out", "missed")
+            made.append(replace(marks, is_open=True, hover=hover, colour=colour, legend=legend))
+    return made
 
 
 def held_marks(rows: Sequence[Observation], column: str, question: Question) -> Points:
@@ -138,6 +149,16 @@ def held_marks(rows: Sequence[Observation], column: str, question: Question) -> 
         runs=runs_of(rows),
         legend="held_out",
     )
+
+
+STEP = 5.0  # pixels between the marks of two groups
+
+
+def apart(points: Sequence[Points]) -> list[Points]:
+    """The marks of several groups beside one another by some pixels, so that one hides no other at the same place."""
+    groups = list(dict.fromkeys(one.legend for one in points))
+    middle = (len(groups) - 1) / 2
+    return [replace(one, shift=STEP * (groups.index(one.legend) - middle)) for one in points]
 
 
 def runs_of(rows: Sequence[Observation]) -> list[str]:
@@ -156,9 +177,9 @@ def references_of(
         at = number(baseline.get(question.loss))
         if at is None:
             continue
-        label = f"{baseline.get('name')} counts {at:.3f}"
+        label = f"{baseline.get('name')} model {at:.3f}"
         if min(losses) / 1.3 <= at <= max(losses) * 1.12:
-            inside.append(Reference(y=at, label=label))
+            inside.append(Reference(y=at, label=label, name="n-gram model"))
         else:
             off.append(label)
     return inside, off

@@ -19,8 +19,10 @@ from lawful.report.gallery import gallery
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.page_law import MOST_RESIDUALS, all_arms, law, law_heading, learned, other_questions, own_charts
+from lawful.report.rests_on import rests_on
 from lawful.report.runs import runs
 from lawful.report.table import Table
+from lawful.report.truth_chart import truth_chart
 from lawful.schema import Cell, Warning
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.layout import Store
@@ -55,7 +57,12 @@ def all_charts(evidence: Evidence) -> list[Chart]:
     """Every chart; of two that show the arms along one axis, the one with their laws' bands."""
     with_laws = arm_charts(evidence)
     known = {chart.x for chart in with_laws}
-    return [*with_laws, *(chart for chart in gallery(evidence) if chart.kind != "arms" or chart.x not in known)]
+    planted = [chart for chart in (truth_chart(evidence),) if chart]
+    return [
+        *planted,
+        *with_laws,
+        *(chart for chart in gallery(evidence) if chart.kind != "arms" or chart.x not in known),
+    ]
 
 
 def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None) -> str:
@@ -99,6 +106,9 @@ def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
     """The one chart that shows the answer: it leads the page."""
     if not evidence.answers:
         return next((chart for chart in drawn if chart.kind not in ("training", "residuals")), None)
+    planted = next((chart for chart in drawn if chart.kind == "truth"), None)
+    if planted is not None:
+        return planted
     answer = evidence.answers[0]
     own = own_charts(answer, drawn)
     others = [chart for kind in ("arms", "runs") for chart in drawn if chart.kind == kind]
@@ -118,28 +128,30 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
     failed = words.failed_sentences(evidence)
     faults = list(study.faults)
     severe = words.severe_doubts(evidence)
+    rests = rests_on(evidence)
     return tag(
         "section",
         tag(
             "p",
             tag("span", study.name, class_="name"),
-            tag("span", f"{study.scale} scale") if study.scale else None,
-            tag("span", words.how_many_runs(evidence)),
-            tag("span", study.created[:10]) if study.created else None,
+            tag("span", words.how_many_runs(evidence)) if evidence.missing or not rests else None,
+            tag("span", words.scale_of(study)) if study.scale else None,
+            tag("span", study.created[:10], class_="date") if study.created else None,
             class_="eyebrow",
         ),
         tag("p", study.question, class_="question"),
         tag("h1", parts.unbroken(words.headline(evidence)), class_="refused" if refused else None),
         tag("p", parts.unbroken(said), class_="basis") if (said := words.basis(evidence)) else None,
+        tag("p", parts.unbroken(rests), class_="basis rests") if rests else None,
         parts.notice("The study is not finished", [progress], "progress") if progress else None,
         tag("div", parts.chart(lead, has_caption=False), class_="charts lead") if lead else None,
         parts.facts(words.first_facts(evidence), "first"),
         tag("p", parts.powers(lead.caption), class_="note under") if lead else None,
         _also_asked(evidence),
+        parts.facts(words.key_facts(evidence), "key"),
         parts.notice("Runs failed", failed, "faults") if failed else None,
         parts.notice("What is wrong with this as evidence", faults, "faults") if faults else None,
         parts.notice("Severe doubts", severe, "faults") if severe else None,
-        parts.facts(words.key_facts(evidence), "key"),
         _navigation(evidence),
         id="answer",
     )

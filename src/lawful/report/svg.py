@@ -241,6 +241,8 @@ def _marks(points: Points, x: Scale, y: Scale) -> Html:
         "g",
         made,
         class_="points open" if points.is_open else "points",
+        transform=f"translate({points.shift:g},0)" if points.shift else None,
+        data_shift=f"{points.shift:g}" if points.shift else None,
         style=f"--c:var(--{points.colour})",
         data_legend=points.legend or None,
     )
@@ -274,20 +276,39 @@ def _legend(chart: Chart) -> Html | None:
     entries: dict[str, tuple[str, list[Html]]] = {}
     for line in chart.lines:
         if line.is_named:
-            key = tag(
-                "path", d="M0,6H22", class_="line", stroke=f"var(--{line.colour})", stroke_dasharray=_DASHES[line.dash]
-            )
-            entries.setdefault(line.name, (line.legend, []))[1].append(key)
-    for points in chart.points:
-        mark = tag("use", href=f"#mark-{points.symbol}", x="11", y="6")
+            entries.setdefault(line.name, (line.legend, []))[1].append(_sample(line))
+    for points in sorted(chart.points, key=lambda one: one.is_open):  # what was held out stands last
+        own = next((line for line in chart.lines if line.legend and line.legend == points.legend), None)
+        path = own and not (own.is_named or own.is_thin or points.is_open) and _sample(own)
+        mark = join(path or None, tag("use", href=f"#mark-{points.symbol}", x="11", y="6"))
         kind = "points open" if points.is_open else "points"
         key = tag("g", mark, class_=kind, style=f"--c:var(--{points.colour})")
         entries.setdefault(points.name, (points.legend, []))[1].append(key)
-    if len(entries) < 2 and not chart.legend_title:
+    if len(entries) < 2 and not chart.legend_title and not _unlisted(chart):
         return None
     made = [
         tag("li", tag("button", tag("svg", keys[:1], width="22", height="12", aria_hidden="true"), name,
                       type="button", data_legend=legend or None, aria_pressed="true"))
         for name, (legend, keys) in entries.items()
     ]  # fmt: skip
+    made += [
+        tag("li", tag("svg", key, width="22", height="12", aria_hidden="true"), name, class_="key")
+        for name, key in _unlisted(chart).items()
+    ]
     return tag("ul", tag("li", chart.legend_title, class_="of") if chart.legend_title else None, made, class_="legend")
+
+
+def _sample(line: Line) -> Html:
+    return tag("path", d="M0,6H22", class_="line", stroke=f"var(--{line.colour})", stroke_dasharray=_DASHES[line.dash])
+
+
+def _unlisted(chart: Chart) -> dict[str, Html]:
+    """What bands and reference lines are: shown in the legend, and not hidden by it."""
+    found: dict[str, Html] = {}
+    for band in chart.bands:
+        fill = {"fill": f"var(--{band.colour})", "fill_opacity": 2 * band.opacity}
+        found.setdefault(charts.band_name(band), tag("rect", width="22", height="12", **fill))
+    for one in chart.references:
+        if one.name:
+            found.setdefault(one.name, tag("line", x2="22", y1="6", y2="6", class_="reference"))
+    return found

@@ -58,8 +58,9 @@ def evidence_of_table(
     loss = answers[0].question.loss
     rows = tuple(
         {**row, "status": "finished", **fitted.get((str(row["run"]), number(row.get(loss))), {})}
-        for row in table
         if is_finished(row)
+        else row
+        for row in table
     )
     return Evidence(
         folder=place,

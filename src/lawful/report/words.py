@@ -9,15 +9,23 @@ from collections.abc import Sequence
 
 from lawful.costs import gpu_hours
 from lawful.fitting.answers import Answer
-from lawful.fitting.number_text import counted
+from lawful.fitting.headline_fit import WIDE
+from lawful.fitting.number_text import counted, factor, runs_counted
 from lawful.fitting.records import HeldOut
 from lawful.fitting.result import Fit
 from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
 from lawful.report.tables import number
-from lawful.schema import Observation, RunRecord, Warning
+from lawful.schema import Observation, RunRecord, StudyPlan, Warning
 
+KINDS = {
+    "misfit": "a formula that does not fit",
+    "not_identified": "a parameter that is not determined",
+    "not_certified": "a fit without a certain optimum",
+    "ridge": "parameters not determined one by one",
+    "held_out_missed": "forecasts that missed",
+}  # short names of severe doubts, by code
 FAILURES = 3  # reasons of failed runs that stand at the top
 
 
@@ -103,12 +111,23 @@ def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
     others = [sentence for sentence in severe_doubts(evidence) if not sentence.endswith(tuple(own))]
     doubts = [*own, *evidence.study.faults, *failed_sentences(evidence)[:1], *others]
     if doubts:
-        more = f" And {tables.many(len(doubts) - 1, 'more doubt')}, below." if len(doubts) > 1 else ""
+        kind = _kind_of(evidence, doubts[1]) if len(doubts) > 1 else ""
+        more = f" And {tables.many(len(doubts) - 1, 'more doubt')}, below{kind}." if len(doubts) > 1 else ""
         facts.append(("Severest doubt", _in_short(doubts[0]) + more))
+    elif answer and answer.status == "answered":
+        lesser = sum(one.severity == "warning" for one in evidence.warnings)
+        said = f"None is severe; {tables.many(lesser, 'caution')}, below." if lesser else "None found."
+        facts.append(("Severest doubt", said))
     if answer and answer.next_step:
         command = next_command(evidence, answer)
         facts.append(("Next", answer.next_step.replace("`", "") + (f" Run: {command}" if command else "")))
     return facts
+
+
+def _kind_of(evidence: Evidence, sentence: str) -> str:
+    """Of the severest of several more doubts."""
+    code = next((one.code for one in evidence.severe if sentence.endswith(one.sentence)), "")
+    return f"; the next: {KINDS.get(code, code.replace('_', ' ').replace('-', ' '))}" if code else ""
 
 
 def next_command(evidence: Evidence, answer: Answer) -> str:
@@ -172,9 +191,14 @@ def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
     before = "before they began" if all(item.is_registered for item in items) else "from the other runs"
     inside = sum(item.is_inside for item in items)
     error = f"; mean error {tables.percent(sum(known) / len(known))}" if (known := errors_of(items)) else ""
+    judged = ": fewer than promised" if inside < len(items) else ""
+    ends = [item.interval for item in items if item.interval[0] > 0]
+    widest = max((high / low for low, high in ends), default=1.0)
+    if inside == len(items) and widest >= WIDE:
+        judged = f", which span up to a factor of {factor(widest)}"
     return (
         f"{tables.many(len(items), 'larger run' if _are_larger(evidence, answer) else 'held-out run')} forecast "
-        f"{before}: {inside} of {len(items)} came inside the 95 % interval{error}."
+        f"{before}: {inside} of {len(items)} came inside their 95 % intervals{judged}{error}."
     )
 
 
@@ -220,7 +244,7 @@ def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[s
     if answer and (found := answer.comparison):
         decision = found.decision.replace("not decided", "exponents: not decided")
         return [
-            ("Compared on", f"{found.n} runs, {found.clusters} clusters"),
+            ("Compared on", runs_counted(found.n, found.clusters)),
             ("Arms", ", ".join(found.arms)),
             ("Verdict", found.verdict if decision == found.verdict else f"{found.verdict}; {decision}"),
         ]
@@ -231,7 +255,7 @@ def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[s
 def how_many_runs(evidence: Evidence) -> str:
     """How many ended, of those planned; of a table, which has no plan, how many runs its rows are of."""
     if evidence.runs:
-        return f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs ended"
+        return f"{len(evidence.runs) - len(evidence.missing)} of {len(evidence.runs)} runs done"
     runs = tables.many(len({row.get("run", number) for number, row in enumerate(evidence.rows)}), "run")
     return runs if runs == tables.many(len(evidence.rows), "run") else f"{len(evidence.rows)} rows of {runs}"
 
@@ -249,6 +273,11 @@ def _ranges(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
             wide = f", {decades:.1f} decades" if decades >= 0.1 else ""
             facts.append((name, f"{tables.count(min(values))} to {tables.count(max(values))}{wide}"))
     return facts
+
+
+def scale_of(study: StudyPlan) -> str:
+    """quick is the version of a study for an ordinary computer."""
+    return "quick scale: a small version" if study.scale == "quick" else f"{study.scale} scale"
 
 
 def held_out_of(*answers: Answer) -> list[HeldOut]:

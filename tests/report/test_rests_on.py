@@ -1,0 +1,48 @@
+"""The line under the headline counts every run of a study or table once, and says why one is left out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import lawful
+from lawful.fitting.answer_table import answer_table, with_run_names
+from lawful.report.rests_on import rests_on
+from lawful.report.table_page import evidence_of_table
+from lawful.tables import by_role
+
+
+def counted(rows: list[dict[str, object]]) -> str:
+    table = with_run_names(by_role(rows))
+    return rests_on(evidence_of_table(table, answer_table(table, law="power_floor:params", draws=0), Path()))
+
+
+def rows_of(sizes: int, seeds: int) -> list[dict[str, object]]:
+    return [
+        {"run": f"{size}-{seed}", "params": 1e4 * 2**size, "loss": 1 + 30 * (1e4 * 2**size) ** -0.4 + 0.002 * seed}
+        | {"seed": seed, "status": "finished", "held_out": False}
+        for size in range(sizes)
+        for seed in range(seeds)
+    ]
+
+
+def test_fitted_held_out_and_diverged_runs_add_up_to_all_runs_of_the_table():
+    rows = rows_of(7, 2)
+    for row in rows[-2:]:
+        row["held_out"] = True
+    rows[3] |= {"status": "diverged", "loss": None}
+    said = counted(rows)
+    assert said.startswith("14 runs: 11 fitted (6 sizes from 10.0k to 320k parameters, 2 seeds), ")
+    assert "2 held out at 640k parameters" in said and "1 diverged" in said
+    total, *parts = (int(one) for one in re.findall(r"(\d+) (?:runs:|fitted|held out|diverged)", said))
+    assert total == sum(parts) == len(rows)
+
+
+def test_nothing_is_said_of_runs_where_no_law_is_claimed():
+    assert counted(rows_of(2, 1)) == ""
+
+
+def test_without_seeds_or_held_out_runs_only_what_is_there_is_said():
+    rows = [{key: value for key, value in row.items() if key in ("params", "loss")} for row in rows_of(8, 1)]
+    assert counted(rows) == "8 runs: 8 fitted (8 sizes from 10.0k to 1.28M parameters)."
+    assert lawful.fit(rows, "power_floor:params", draws=0).goodness.n == 8
