@@ -219,3 +219,22 @@ def test_a_law_of_compute_is_priced_by_it() -> None:
     plan = lawful.next_runs(fit, goal="alpha within .01", budget=1e20, batch=4)
     assert all(run.cost == run.at["flops"] for run in plan.runs)
     assert plan.cost <= 1e20
+
+
+def test_losses_without_noise_give_a_plan_and_no_fault() -> None:
+    rows = [{**r, "loss": float(chinchilla_loss(r["params"], r["tokens"]))} for r in grid()]
+    plan = lawful.next_runs(fitted(rows), goal="N_exponent within .01", budget=1e20, batch=4, ranges=RANGES)
+    assert plan.is_met
+    assert np.isfinite(plan.expected)
+
+
+def test_where_no_law_has_the_form_the_choice_is_over_several() -> None:
+    rng = np.random.default_rng(4)
+    rows = []
+    for r in grid(7, 7):
+        bent = (2e3 * r["params"] ** -0.6 + 1e3 * r["tokens"] ** -0.5) ** 0.4 + 0.3 * np.log10(r["params"] / 3e8) ** 2
+        rows.append({**r, "loss": float((1.5 + bent) * np.exp(0.002 * rng.standard_normal()))})
+    plan = lawful.next_runs(fitted(rows), goal="N_exponent within .001", budget=1e20, batch=3, ranges=RANGES)
+    assert len(plan.laws) > 1
+    assert sum(plan.laws.values()) == pytest.approx(1)
+    assert 0 < plan.expected <= plan.now

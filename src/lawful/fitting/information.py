@@ -24,11 +24,13 @@ from lawful.fitting.fitted import FittedLaw, relative_spread
 from lawful.fitting.form import point_of
 from lawful.fitting.goal import Goal, answers, gradients, largest_compute
 from lawful.fitting.problem import Problem
-from lawful.fitting.sisters import Sister
+from lawful.fitting.sisters import UNKNOWN, Sister
 from lawful.laws import Array, Axes
 
 STATES = 16  # draws over all laws
 RUNG_ERROR = 0.5  # of a rung's own error, in standard deviations of a run about the curve
+WILD = 1e3  # times the point's largest slope: the slopes of a draw end there, which a law may drive to infinities
+RIDGE = 1e-12  # relative: keeps a direction that no run determines from being singular to rounding
 LOOSE = 10.0  # standard deviation of what is thought of a coefficient beforehand, in typical losses; of a shape: 1
 
 
@@ -162,13 +164,14 @@ def _information(state: State, rows: Points, shared: float) -> Array:
         for code in np.unique(rows.cluster):
             is_own = rows.cluster == code
             found = found + _taken(state.rows[is_own], weight[is_own], shared)
-    return np.asarray(found)
+    return np.asarray(found + RIDGE * np.diag(np.diag(found)))
 
 
 def _variance(gradient: Array, information: Array) -> float:
     return max(float(gradient @ np.linalg.solve(information, gradient)), 0.0)
 
 
+@np.errstate(all="ignore")  # a draw may drive a law to infinities: its slopes end at WILD
 def knowledge(fit: FittedLaw, goal: Goal, rows: Points, candidates: Points, seed: int) -> Knowledge:
     """What a fit knows of a goal, over the laws that its forecasts average over and draws of their parameters."""
     around = noise.measure(*point_of(fit, fit.model))
@@ -196,7 +199,7 @@ def knowledge(fit: FittedLaw, goal: Goal, rows: Points, candidates: Points, seed
             states.append(State(number, share, of_rows[k], of_new[k], gradient[k], prior))
         found.append(float(answers(goal, law, {name: value[:1] for name, value in values.items()}, flops)[0]))
         forecasts.append(np.log(law.loss(law.values, candidates.at)) / (np.sqrt(row_variance) * uneven[1]))
-    known = np.nan_to_num(np.array(forecasts))
+    known = np.nan_to_num(np.array(forecasts)).clip(-UNKNOWN / np.sqrt(row_variance), UNKNOWN / np.sqrt(row_variance))
     return Knowledge(
         states=tuple(states),
         laws=tuple(law.name for law in laws),
@@ -234,7 +237,9 @@ def _slopes(law: Sister, values: Mapping[str, Array], points: Points, noise_of: 
     problem = Problem(law.law, x, np.ones(len(points)), True, 1.0, True, -ends, ends)
     each = derivatives.slopes_of_each(problem, np.array([values[name] for name in law.law.parameters]).T)
     free = [law.law.parameters.index(name) for name in law.free]
-    return np.asarray(np.nan_to_num(each[:, :, free] / noise_of[:, None]))
+    each = np.asarray(np.nan_to_num(each[:, :, free] / noise_of[:, None]))
+    most = WILD * max(float(np.abs(each[0]).max()), 1e-300)
+    return each.clip(-most, most)
 
 
 def _prior(fit: FittedLaw, law: Sister) -> Array:
