@@ -231,10 +231,20 @@ def test_losses_without_noise_give_a_plan_and_no_fault() -> None:
 def test_where_no_law_has_the_form_the_choice_is_over_several() -> None:
     rng = np.random.default_rng(4)
     rows = []
-    for r in grid(7, 7):
+    for r in grid(5, 5):
         bent = (2e3 * r["params"] ** -0.6 + 1e3 * r["tokens"] ** -0.5) ** 0.4 + 0.3 * np.log10(r["params"] / 3e8) ** 2
         rows.append({**r, "loss": float((1.5 + bent) * np.exp(0.002 * rng.standard_normal()))})
     plan = lawful.next_runs(fitted(rows), goal="N_exponent within .001", budget=1e20, batch=3, ranges=RANGES)
     assert len(plan.laws) > 1
     assert sum(plan.laws.values()) == pytest.approx(1)
     assert 0 < plan.expected <= plan.now
+
+
+def test_a_column_that_is_no_count_stays_at_the_values_that_runs_have() -> None:
+    rng = np.random.default_rng(6)
+    rows = [{**r, "R": level, "loss": r["loss"] + 0.2 * level} for r in grid(4, 4) for level in (0.0, 1.0)]
+    rows = [{**r, "loss": float(r["loss"] * np.exp(0.003 * rng.standard_normal()))} for r in rows]
+    fit = fitted(rows, "E + A*N^-alpha + B*D^-beta + c*input(R)")
+    plan = lawful.next_runs(fit, goal="alpha within .001", budget=1e20, batch=3)
+    assert {run.at["R"] for run in plan.runs} <= {0.0, 1.0}
+    assert plan.cost == pytest.approx(sum(6 * run.at["params"] * run.at["tokens"] for run in plan.runs))

@@ -95,6 +95,8 @@ class Knowledge:
     def after_each(self) -> Array:
         """The same after each candidate alone, shape (states, candidates)."""
         within = np.array([self._after(one) for one in self.states])
+        if len(self.laws) == 1:
+            return within
         overlaps = self.overlap[..., None] + self._told()
         between = np.array([self._between(overlaps[..., i]) for i in range(len(self.candidates))])
         return np.asarray(within + between[None])
@@ -117,6 +119,8 @@ class Knowledge:
     def _told(self) -> Array:
         """What each candidate adds to the log of the overlap, (laws, laws, candidates). It is a surprise only beyond
         what the laws leave open themselves."""
+        if len(self.laws) == 1:
+            return np.zeros((1, 1, len(self.candidates)))
         open_of = np.ones((len(self.laws), len(self.candidates)))
         for law in range(len(self.laws)):
             first = next(one for one in self.states if one.law == law)

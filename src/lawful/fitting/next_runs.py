@@ -12,6 +12,7 @@ from lawful.checks import NaturalInt, PositiveFloat, PositiveInt, argument
 from lawful.errors import DeclarationError
 from lawful.fitting.cautions import rests_on
 from lawful.fitting.cost import Cost, cost_of
+from lawful.fitting.data import ROLES
 from lawful.fitting.design import price
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.goal import fitting_goal, half_width_of, read_goal
@@ -208,20 +209,14 @@ def _candidates(
         at = {axis: np.array([float(row[axis]) for row in given]) for axis in inputs}
         names = [None if row.get(BRANCH) is None else str(row[BRANCH]) for row in given]
     else:
-        ends = _ends(fit, ranges or {})
-        meshes = np.meshgrid(*(np.geomspace(low, high, LEVELS) for low, high in ends.values()), indexing="ij")
+        levels = _levels(fit, ranges or {})
+        meshes = np.meshgrid(*levels.values(), indexing="ij")
         own = np.unique([[row.axes[axis] for axis in inputs] for row in fit.residuals], axis=0)
-        inside = np.all(
-            [(own[:, j] >= low) & (own[:, j] <= high) for j, (low, high) in enumerate(ends.values())], axis=0
-        )
-        own = own[inside]
-        own = (
-            own[np.unique(np.linspace(0, len(own) - 1, min(len(own), MOST_OWN)).round().astype(int))]
-            if len(own)
-            else own
-        )
+        is_inside = [(own[:, j] >= of.min()) & (own[:, j] <= of.max()) for j, of in enumerate(levels.values())]
+        own = own[np.all(is_inside, axis=0)]
+        own = own[np.unique(np.linspace(0, max(len(own) - 1, 0), min(len(own), MOST_OWN)).round().astype(int))]
         grid = np.unique(np.vstack([np.stack([m.ravel() for m in meshes], axis=1), own]), axis=0)
-        at = dict(zip(ends, grid.T, strict=True))
+        at = dict(zip(levels, grid.T, strict=True))
         names = [None] * len(grid)
     keys = _keys(fit, at)
     cell = np.array([keys.setdefault(key, len(keys)) for key in _logs(at)])
@@ -236,7 +231,8 @@ def _candidates(
 
 
 def _logs(at: Mapping[str, Array]) -> list[tuple[float, ...]]:
-    return [tuple(row) for row in np.round(np.log(np.stack(list(at.values()), axis=1)), 6).tolist()]
+    with np.errstate(divide="ignore"):  # an input that is no count may be 0
+        return [tuple(row) for row in np.round(np.log(np.stack(list(at.values()), axis=1)), 6).tolist()]
 
 
 def _keys(fit: FittedLaw, at: Mapping[str, Array]) -> dict[tuple[float, ...], int]:
@@ -252,19 +248,24 @@ def _rows(fit: FittedLaw, candidates: Points, names: Sequence[str | None]) -> Po
     return Points(at=at, cell=np.array([keys[key] for key in _logs(at)]), cluster=cluster)
 
 
-def _ends(fit: FittedLaw, ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def _levels(fit: FittedLaw, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Array]:
+    """Of each axis, those at which runs can be done: over its range; of a column that is no count and has no range, as
+    the runs have it, since it may name a choice."""
     inputs = fit.model.inputs
     if unknown := set(ranges) - set(inputs):
         raise DeclarationError(f"ranges: {fit.law} reads {', '.join(inputs)}; got {', '.join(sorted(unknown))}.")
-    ends = {}
+    levels = {}
     for axis in inputs:
-        low, high = argument(
-            f"ranges of {axis}", ranges.get(axis, fit.data.domain[axis]), tuple[PositiveFloat, PositiveFloat]
-        )
+        if axis not in ranges and axis not in ROLES:
+            own = np.unique([row.axes[axis] for row in fit.residuals])
+            levels[axis] = own[np.unique(np.linspace(0, len(own) - 1, min(len(own), LEVELS)).round().astype(int))]
+            continue
+        ends = ranges.get(axis, fit.data.domain[axis])
+        low, high = argument(f"ranges of {axis}", ends, tuple[PositiveFloat, PositiveFloat])
         if not low <= high:
             raise DeclarationError(f"ranges: {axis}: expected the smaller end first, got {low:g}..{high:g}.")
-        ends[axis] = (low, high)
-    return ends
+        levels[axis] = np.geomspace(low, high, LEVELS)
+    return levels
 
 
 def _chosen(
@@ -308,6 +309,8 @@ def _best(known: Knowledge, costs: Array, allowed: Array) -> int:
 def _needed(known: Knowledge, allowed: Array, left: int) -> tuple[Array, str]:
     """The candidates that a floor leaves, and its reason: rungs for the form, replicates for the noise."""
     for axis, values in known.candidates.at.items():
+        if axis not in ROLES:
+            continue
         have = np.unique(np.round(np.log(known.rows.at[axis]), 6))
         is_new = allowed & ~np.isin(np.round(np.log(values), 6), have)
         if len(have) < LEAST_RUNGS and is_new.any():
