@@ -248,3 +248,9 @@ def test_a_column_that_is_no_count_stays_at_the_values_that_runs_have() -> None:
     plan = lawful.next_runs(fit, goal="alpha within .001", budget=1e20, batch=3)
     assert {run.at["R"] for run in plan.runs} <= {0.0, 1.0}
     assert plan.cost == pytest.approx(sum(6 * run.at["params"] * run.at["tokens"] for run in plan.runs))
+
+
+def test_an_exponent_without_an_interval_today_is_planned_from_the_draws() -> None:
+    plan = lawful.next_runs(fitted(grid(), "coupled"), goal="D_exponent within .01", budget=1e20, batch=1)
+    assert plan.now == np.inf
+    assert 0 < plan.expected < 1

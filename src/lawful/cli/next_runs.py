@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -56,7 +57,8 @@ def next_command(
     if asked.as_json:
         print_plain(found)
         return
-    typer.echo(f"goal: {found.goal}; half-width now {found.now:.3g}, enough is {found.half_width:.3g}")
+    now = f"half-width now {found.now:.3g}" if found.now < math.inf else "no interval today"
+    typer.echo(f"goal: {found.goal}; {now}, enough is {found.half_width:.3g}")
     if not found.runs:
         typer.echo("The goal is met: no run is needed for it.")
     for number, run in enumerate(found.runs, start=1):

@@ -99,7 +99,7 @@ def fitting_goal(goal: Goal, fit: FittedLaw) -> Goal:
             f"{fit.law} reads {', '.join(fit.model.inputs)}. Name the point: L at {fit.model.inputs[0]}=..."
         )
     if goal.name != "loss" and not (goal.name in SHARES and is_surface) and goal.name not in fit.params:
-        known = [*fit.free, *(SHARES if is_surface else ()), *fit.derived]
+        known = list(dict.fromkeys([*fit.free, *(SHARES if is_surface else ()), *fit.derived]))
         raise DeclarationError(
             f"goal: {fit.law} has no parameter {shown(goal.name)}; it has {nearest(goal.name, known)}."
         )
@@ -121,7 +121,8 @@ def half_width_of(goal: Goal, fit: FittedLaw) -> float:
         return (high - low) / 2
     else:
         best = getattr(allocate(fit, flops=largest_compute(fit)), goal.name)
-        return float(best.high - best.low) / 2
+        width = float(best.high - best.low) / 2
+        return width if math.isfinite(width) else math.inf  # a fit without draws gives no interval here
     return math.log(high / low) / 2 if 0 < low <= high < math.inf else math.inf
 
 
