@@ -406,6 +406,18 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
         lambda **how: lawful.design(one_fit(), **how),
         {"budget": 1e20, "target": "alpha", "candidates": [{"params": 1e9}]},
     ),
+    "next_runs": (
+        lambda **how: lawful.next_runs(**{"fit": one_fit(), **how}),
+        {
+            "goal": "alpha within .1",
+            "budget": 1e20,
+            "batch": 2,
+            "ranges": {"params": (1e6, 1e9)},
+            "candidates": None,
+            "cost": None,
+            "seed": 0,
+        },
+    ),
     "discover": (lawful.discover, {"source": ONE, "inputs": ["N"], "seed": 0, "progress": None}),
     "power": (
         lawful.power,

@@ -42,6 +42,7 @@ PUBLIC = [
     "isoflop_plan",
     "load",
     "log",
+    "next_runs",
     "optimum",
     "power",
     "read_runs",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lawful.fitting.isoflop import isoflop
     from lawful.fitting.isoflop_plan import isoflop_plan
     from lawful.fitting.metrics import fit_metrics
+    from lawful.fitting.next_runs import next_runs
     from lawful.fitting.optima import optimum
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
@@ -66,6 +67,7 @@ __all__ = [
     "isoflop_plan",
     "load",
     "log",
+    "next_runs",
     "optimum",
     "power",
     "read_runs",
@@ -103,6 +105,7 @@ _HOMES = {
     "isoflop_plan": "lawful.fitting.isoflop_plan",
     "load": "lawful.fitting.result",
     "log": "lawful",
+    "next_runs": "lawful.fitting.next_runs",
     "optimum": "lawful.fitting.optima",
     "power": "lawful.fitting.design",
     "read_runs": "lawful.tables",

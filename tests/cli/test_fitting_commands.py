@@ -319,3 +319,20 @@ def test_losses_that_do_not_fall_are_refused_with_status_2(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "The loss does not fall with params in these 5 runs" in done.stderr
+
+
+def test_next_lists_runs_with_a_reason_each_and_says_whether_they_are_enough(table):
+    goal = ("--goal", "N_exponent within .005", "--budget", "1e21", "--batch", "20")
+    words = ["next", str(table), "--where", "arm=a", "--draws", "0", *goal]
+    ranges = ["--ranges", "params=1e6..1e10,tokens=1e8..1e12"]
+    said = CliRunner().invoke(app, [*words, *ranges])
+    assert said.exit_code == 0, said.output
+    assert "enough is 0.005" in said.output
+    assert "a new point; narrows the answer by" in said.output
+    assert "the goal is then met" in said.output
+    plan = json.loads(CliRunner().invoke(app, [*words, *ranges, "--json"]).output)
+    assert plan["is_met"]
+    assert plan["cost"] <= 1e21
+    for odd in ("params=1e6", "params=a..b", "params=1e6..1e7,params=1e6..1e7"):
+        refused = CliRunner().invoke(app, [*words, "--ranges", odd])
+        assert "--ranges:" in str(refused.exception)

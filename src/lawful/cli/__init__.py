@@ -29,6 +29,7 @@ from lawful.cli import (
     gate,
     new,
     new_plugin,
+    next_runs,
     optimum,
     plan,
     predict,
@@ -57,7 +58,7 @@ app = typer.Typer(
 PANELS = {
     "Runs that you have": ("check", "fit", "predict", "report", "convert", "merge"),
     "Questions to a law": (
-        *("compare", "crossover", "allocate", "isoflop", "holdout", "design", "power", "replay"),
+        *("compare", "crossover", "allocate", "isoflop", "holdout", "design", "next", "power", "replay"),
         *("optimum", "discover", "transfer", "gate", "checklist"),
     ),
     "Train a ladder of runs": (
@@ -102,7 +103,7 @@ def _name_of(command: CommandInfo) -> str:
 
 
 PARTS = (
-    *(tables, fit, predict, report, compare, allocate, design, optimum, discover, transfer, gate),
+    *(tables, fit, predict, report, compare, allocate, design, next_runs, optimum, discover, transfer, gate),
     *(studies, new, plan, run, watch, status, extend, adopt, sample, publish),
     *(explain, doctor, data, new_plugin),
 )

@@ -112,7 +112,7 @@ def design(
             raise DeclarationError(
                 f"candidates: {fit.law} reads {', '.join(inputs)}; got {', '.join(at) or 'nothing'}."
             )
-    unit, price = _price(inputs)
+    unit, price_of = price(inputs)
     if budget is not None and unit != "FLOPs":
         raise DeclarationError(
             f"budget: expected a law of FLOPs or of params and tokens, which says what a run costs; {fit.law} reads "
@@ -126,7 +126,7 @@ def design(
         j = log_slopes(fit, at)
         moved = covariance @ j
         saved = float((slope @ moved) ** 2 / (run_spread(fit, at) ** 2 + j @ moved))
-        cost = price(at)
+        cost = price_of(at)
         out.append(Candidate(dict(at), cost, math.sqrt(max(now - saved, 0.0)), saved, saved / cost))
     if not out:
         raise DeclarationError("design: expected at least one candidate run, got none.")
@@ -172,7 +172,7 @@ def _grid(fit: FittedLaw) -> list[dict[str, float]]:
     return [dict(zip(levels, map(float, point), strict=True)) for point in zip(*(a.ravel() for a in axes), strict=True)]
 
 
-def _price(inputs: Sequence[str]) -> tuple[str, Callable[[Mapping[str, float]], float]]:
+def price(inputs: Sequence[str]) -> tuple[str, Callable[[Mapping[str, float]], float]]:
     """The unit, and the cost of a run: 6 N D where both are known; a law of one axis is priced by that axis."""
     if {"params", "tokens"} <= set(inputs):
         return "FLOPs", lambda at: 6 * at["params"] * at["tokens"]
