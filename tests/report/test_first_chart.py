@@ -16,7 +16,7 @@ from lawful.fitting.records import HeldOut
 from lawful.fitting.truth import Recovered
 from lawful.report import svg
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
-from lawful.report.marks import MISSED, HeldRow, Look, apart, held_points
+from lawful.report.marks import MISSED, HeldRow, Look, held_points, see_through
 from lawful.report.page import all_charts, leading_chart
 from lawful.report.table_page import evidence_of_table
 from lawful.report.truth_chart import truth_chart
@@ -41,12 +41,12 @@ def test_held_out_marks_keep_the_colour_of_their_group_and_only_a_miss_is_red():
     assert inside.is_open and missed.is_open and inside.symbol == missed.symbol == look.symbol
 
 
-def test_marks_of_two_groups_at_one_place_are_drawn_apart_about_it():
+def test_marks_of_two_groups_at_one_place_stay_there_and_are_sheer():
     one = Points(name="a", x=[1.0], y=[1.0], colour="arm0", legend="arm0")
-    first, second, hollow = apart([one, replace(one, name="b", legend="arm1"), replace(one, name="a, held out")])
-    assert first.shift == -second.shift != 0 and hollow.shift == first.shift
-    (alone,) = apart([one])
-    assert alone.shift == 0
+    first, second = see_through([one, replace(one, name="b", legend="arm1")])
+    assert first.is_sheer and second.is_sheer and (*first.x, *first.y) == (*second.x, *second.y)
+    (alone,) = see_through([one])
+    assert not alone.is_sheer
 
 
 def test_bands_and_the_line_of_the_n_gram_model_have_their_words_in_the_legend():

@@ -20,12 +20,12 @@ from lawful.report.law_curve import law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
     MISSED,
-    apart,
     axis_title,
     held_out_rows,
     loss_title,
     references_of,
     runs_of,
+    see_through,
 )
 from lawful.report.ratio_chart import ratio_chart
 from lawful.report.table import Table
@@ -270,7 +270,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         y=Axis(title=loss_title(shown, loss)),
         bands=[part.band for part in drawn if part.band],
         lines=[*(part.law for part in drawn), *counts],
-        points=apart([*(part.marks for part in drawn), *hollow]),
+        points=see_through([*(part.marks for part in drawn), *hollow]),
         references=[] if counts else references_of(evidence, shown, answer.question)[0],
         legend_title="arm",
         is_wide=True,

@@ -72,7 +72,7 @@ class Points:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     legend: str = ""  # entries that share it are shown, and toggled, as one
-    shift: float = 0.0  # pixels to the right, by which marks at one place are drawn apart
+    is_sheer: bool = False  # marks of others may lie below
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,6 @@ def _settings() -> Any:
 def draw(chart: Chart, columns: int | None = None) -> Figure:
     """The chart on white paper; columns: as wide as one or two of a paper, else as its marks need."""
     from matplotlib.figure import Figure
-    from matplotlib.transforms import ScaledTranslation
 
     size_in_inches = PAPER[columns] if columns else (7.2, 4.4) if chart.is_wide else (5.6, 4.2)
     figure = Figure(figsize=size_in_inches, layout="constrained", dpi=DOTS_PER_INCH)
@@ -137,11 +136,11 @@ def draw(chart: Chart, columns: int | None = None) -> Figure:
             s=size,
             marker=_MARKERS[points.symbol],
             facecolors=charts.LIGHT["paper"] if points.is_open else colour,
-            edgecolors=colour if points.is_open else charts.LIGHT["paper"],
+            edgecolors=colour if points.is_open or points.is_sheer else charts.LIGHT["paper"],
+            alpha=0.6 if points.is_sheer and not points.is_open else None,
             linewidths=1.4 if points.is_open else 0.6,
             label=points.name,
             zorder=3,
-            transform=axes.transData + ScaledTranslation(points.shift / 96, 0, figure.dpi_scale_trans),
         )
     _finish(axes, chart, is_narrow=columns == 1)
     return figure

@@ -15,7 +15,6 @@ from lawful.report.law_curve import law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
     Look,
-    apart,
     axis_title,
     held_marks,
     level_name,
@@ -25,6 +24,7 @@ from lawful.report.marks import (
     plain,
     points_of,
     references_of,
+    see_through,
     value_of,
 )
 from lawful.report.tables import number
@@ -126,7 +126,7 @@ def _arms(evidence: Evidence) -> Chart | None:
         x=Axis(title=axis_title(column, axis)),
         y=Axis(title=loss_title(rows, question.loss)),
         lines=lines,
-        points=apart(points),
+        points=see_through(points),
         references=references,
         legend_title=evidence.study.arm or "arm",
         is_wide=True,
@@ -178,7 +178,7 @@ def _arms_by_compute(evidence: Evidence) -> Chart | None:
         y=Axis(title=loss_title(rows, asked.question.loss)),
         bands=bands,
         lines=lines,
-        points=apart(points),
+        points=see_through(points),
         legend_title=evidence.study.arm or "arm",
         is_wide=True,
     )

@@ -151,14 +151,10 @@ def held_marks(rows: Sequence[Observation], column: str, question: Question) -> 
     )
 
 
-STEP = 5.0  # pixels between the marks of two groups
-
-
-def apart(points: Sequence[Points]) -> list[Points]:
-    """The marks of several groups beside one another by some pixels, so that one hides no other at the same place."""
-    groups = list(dict.fromkeys(one.legend for one in points))
-    middle = (len(groups) - 1) / 2
-    return [replace(one, shift=STEP * (groups.index(one.legend) - middle)) for one in points]
+def see_through(points: Sequence[Points]) -> list[Points]:
+    """The marks of several groups, sheer, so that one at the same place hides no other. None leaves its place."""
+    several = len({one.legend for one in points}) > 1
+    return [replace(one, is_sheer=several) for one in points]
 
 
 def runs_of(rows: Sequence[Observation]) -> list[str]:

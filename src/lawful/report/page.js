@@ -24,7 +24,7 @@
     const found = [];
     for (const mark of plot.querySelectorAll(".marks use")) {
       if (mark.closest(".is-off")) continue;
-      found.push({ node: mark, x: parseFloat(mark.getAttribute("x")) / 100 * area.width + Number(mark.parentNode.dataset.shift || 0), y: parseFloat(mark.getAttribute("y")) / 100 * area.height });
+      found.push({ node: mark, x: parseFloat(mark.getAttribute("x")) / 100 * area.width, y: parseFloat(mark.getAttribute("y")) / 100 * area.height });
     }
     const lines = [];
     for (const path of plot.querySelectorAll(".paths .line:not(.is-off)")) {

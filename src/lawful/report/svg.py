@@ -240,9 +240,7 @@ def _marks(points: Points, x: Scale, y: Scale) -> Html:
     return tag(
         "g",
         made,
-        class_="points open" if points.is_open else "points",
-        transform=f"translate({points.shift:g},0)" if points.shift else None,
-        data_shift=f"{points.shift:g}" if points.shift else None,
+        class_=" ".join(["points", *["open"] * points.is_open, *["sheer"] * points.is_sheer]),
         style=f"--c:var(--{points.colour})",
         data_legend=points.legend or None,
     )
@@ -305,8 +303,10 @@ def _sample(line: Line) -> Html:
 def _unlisted(chart: Chart) -> dict[str, Html]:
     """What bands and reference lines are: shown in the legend, and not hidden by it."""
     found: dict[str, Html] = {}
+    colours = {band.colour for band in chart.bands}
     for band in chart.bands:
-        fill = {"fill": f"var(--{band.colour})", "fill_opacity": 2 * band.opacity}
+        colour = band.colour if len(colours) == 1 else "muted"  # one word for the bands of all colours
+        fill = {"fill": f"var(--{colour})", "fill_opacity": 2 * band.opacity}
         found.setdefault(charts.band_name(band), tag("rect", width="22", height="12", **fill))
     for one in chart.references:
         if one.name:

@@ -8,7 +8,7 @@ from lawful.fitting.truth import Recovered
 from lawful.report import charts, tables
 from lawful.report.charts import Axis, Chart, Points, Reference
 from lawful.report.evidence import Evidence
-from lawful.report.marks import apart
+from lawful.report.marks import see_through
 
 
 def truth_chart(evidence: Evidence) -> Chart | None:
@@ -48,7 +48,7 @@ def truth_chart(evidence: Evidence) -> Chart | None:
         "question.",
         x=Axis(title="Planted value", scale="linear"),
         y=Axis(title="Recovered / planted", scale="linear"),
-        points=apart(points),
+        points=see_through(points),
         references=[Reference(y=1.0, label="as planted")],
         legend_title="Question",
         is_wide=True,
