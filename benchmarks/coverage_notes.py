@@ -5,8 +5,9 @@ NOTES = {
     "line 8x3, noise shrinks with size: L at 10 x N": (
         "how the noise changes with size hardly matters here. With its slope known the interval was 1.30 in place of "
         "1.33 times as wide (60 tables, seed 101; each other law a quarter as likely as the fitted one, as before "
-        "this cell was counted). The fitted law's own interval, which takes its form for granted, is 1.0 times as wide. "
-        "The part of other laws was chosen on these tables; on 400 fresh ones (seed 7): 0.950 ± 0.011, 1.32 times as wide."
+        "this cell was counted). The fitted law's own interval, which takes its form for granted, is 1.0 times as "
+        "wide. The part of other laws was chosen on these tables; on 400 fresh ones (seed 7): 0.950 ± 0.011, 1.32 "
+        "times as wide."
     ),
     "power without floor, no law named, 8x2: L at 10 x N": (
         "these sizes hardly tell whether there is a floor, and with one to seek even a fit that knows the noise is "

@@ -1,6 +1,7 @@
 """The unit of the loss is on every result, and losses in two units are not made one table."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,19 @@ def test_tables_in_two_units_are_neither_merged_nor_compared() -> None:
     arms = [*rows("loss", arm="a", loss_unit="bits"), *rows("loss", arm="b", loss_unit="nats")]
     with pytest.raises(Refusal, match="loss_unit: expected one value in one fit, got bits, nats"):
         lawful.compare(arms, "arm")
+
+
+@pytest.mark.parametrize("name", ["wiki_perplexity", "c4/ppl", "Perplexity on WikiText"])
+def test_a_perplexity_under_the_name_of_a_data_set_is_read_as_its_logarithm(name: str, tmp_path: Path) -> None:
+    path, losses = tmp_path / "runs.csv", {n: 2 + 30 * n**-0.3 for n in (1e6, 1e7, 1e8)}
+    path.write_text(f"params,{name}\n" + "\n".join(f"{n},{math.exp(loss)}" for n, loss in losses.items()))
+    table = read_runs(path, loss=name)
+    assert [row[f"log {name}"] for row in table.rows] == pytest.approx(list(losses.values()))
+    assert "a perplexity" in table.said[0]
+
+
+def test_a_logarithm_of_a_perplexity_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("params,wiki_log_perplexity\n1e6,3.5\n1e7,3.1\n1e8,2.9\n")
+    table = read_runs(path, loss="wiki_log_perplexity")
+    assert "perplexity, as" not in " ".join(table.said) and list(table.columns) == ["params", "wiki_log_perplexity"]

@@ -167,6 +167,11 @@ def _kinds_of_loss(name: Name) -> list[Kind]:
     ]
 
 
+def _says_perplexity(name: Name) -> bool:
+    words = set(name.key.split("_"))
+    return bool(words & {"perplexity", "ppl"}) and not words & {"log", "ln", "log10", "log2", "bits"}
+
+
 def may_be_validation(column: str) -> bool:
     """Whether a name that is not in the vocabulary says that it is of a loss on validation data: eval_c4_loss."""
     words = set(name_of(column).path.split("_"))
@@ -251,6 +256,10 @@ def choice_of(source: str, role: str, column: str, unit: float | None = None) ->
             )
         why.append(f"a logarithm to base {'e' if name.base == math.e else f'{name.base:g}'}, as its name says")
     kinds = _kinds_of_loss(name) if role == "loss" else []
+    is_perplexity = any(kind.is_perplexity for kind in kinds)
+    if role == "loss" and not is_perplexity and _says_perplexity(name):  # under the name of a data set
+        is_perplexity = True
+        why.append("a perplexity, as its name says, of which the logarithm is taken")
     why += [kind.why for kind in kinds if kind.why]
     if role == "loss" and (measure := measure_of(column)):
         why.append(f"in {measure}, as its name says")
@@ -258,7 +267,7 @@ def choice_of(source: str, role: str, column: str, unit: float | None = None) ->
         column=column,
         unit=name.unit if role in COUNTS and not name.of else 1.0,
         base=name.base if role in COUNTS and name.of else 0.0,
-        is_perplexity=any(kind.is_perplexity for kind in kinds),
+        is_perplexity=is_perplexity,
         why="; ".join(why),
     )
 
