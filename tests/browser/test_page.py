@@ -166,12 +166,15 @@ def test_a_legend_hides_its_own_marks_and_their_law(study: Path, open_page: Open
     page = open_page(study / "report.html")
     shown = f"{CHART} .marks use:visible"
     everything = page.locator(shown).count()
-    button = page.locator(f"figure:has({CHART}) .legend button", has_text="held out")
-    button.click()
+    # held-out runs inside their intervals, and those outside, where there are any
+    buttons = page.locator(f"figure:has({CHART}) .legend button", has_text="held out").all()
+    for button in buttons:
+        button.click()
+        assert button.get_attribute("aria-pressed") == "false"
     held = sum(rung.held_out for rung in Store(study).read_study().runs)
     assert page.locator(shown).count() == everything - held
-    assert button.get_attribute("aria-pressed") == "false"
-    button.press("Enter")
+    for button in buttons:
+        button.press("Enter")
     assert page.locator(shown).count() == everything
 
 
