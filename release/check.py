@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 MOST_WHEEL = 1_400_000  # bytes
 MOST_BESIDE = 60_000_000  # bytes of an environment, without numpy, scipy and pip
 MOST_IMPORT = 0.3  # seconds of processor time
-LOSSES = "import lawful\nfit = lawful.fit(lawful.read_runs('runs.csv'), law='power_floor')\nprint(fit.summary())\n"
+PROGRAM = "import lawful\nfit = lawful.fit(lawful.read_runs('runs.csv'), law='chinchilla')\nprint(fit.summary())\n"
 
 
 class Check:
@@ -110,9 +110,9 @@ def table_door(python: Path, folder: Path) -> str:
     fitted = json.loads(ran(lawful, "fit", "runs.csv", "--law", "chinchilla", "--json", folder=folder))
     ran(lawful, "predict", "runs.csv", "--law", "chinchilla", "--params", "1e9", "--tokens", "2e10", folder=folder)
     ran(lawful, "report", "runs.csv", "--law", "chinchilla", "--out", "page.html", folder=folder)
-    summary = ran(python, "-c", LOSSES.replace("power_floor", "chinchilla"), folder=folder)
+    summary = ran(python, "-c", PROGRAM, folder=folder)
     assert "alpha" in summary and (folder / "page.html").stat().st_size > 50_000 and fitted
-    modules = ran(python, "-X", "importtime", "-c", LOSSES.replace("power_floor", "chinchilla"), folder=folder)
+    modules = ran(python, "-X", "importtime", "-c", PROGRAM, folder=folder)
     assert "torch" not in modules
     refused = subprocess.run(
         [lawful, "fit", "runs.csv", "--law", "chinchilla", "--plot", "law.png"],

@@ -91,16 +91,17 @@ def test_the_action_for_pull_requests_writes_a_comment_and_a_picture_and_fails_w
 ) -> None:
     rng = np.random.default_rng(4)
 
-    def row(n: float, factor: float) -> dict[str, float]:
-        loss = 1.8 + 480 / (factor**0.5 * n) ** 0.35 + 2100 / (factor**0.5 * 20 * n) ** 0.37
-        return {"params": n, "tokens": 20 * n, "loss": loss * float(np.exp(0.002 * rng.standard_normal()))}
+    def row(n: float, tokens: float, factor: float = 1.0) -> dict[str, float]:
+        loss = 1.8 + 480 / (factor**0.5 * n) ** 0.35 + 2100 / (factor**0.5 * tokens) ** 0.37
+        return {"params": n, "tokens": tokens, "loss": loss * float(np.exp(0.002 * rng.standard_normal()))}
 
-    spread = [{**row(n, 1.0), "tokens": r * n} for n in np.geomspace(3e7, 3e9, 6) for r in (5, 20, 80)]
-    for one in spread:
-        one["loss"] = 1.8 + 480 / one["params"] ** 0.35 + 2100 / one["tokens"] ** 0.37
-        one["loss"] *= float(np.exp(0.002 * rng.standard_normal()))
+    spread = [row(n, r * n) for n in np.geomspace(3e7, 3e9, 6) for r in (5, 20, 80)]
     lawful.fit(by_role(spread), law="chinchilla").save(tmp_path / "law.json")
-    write_csv(tmp_path / "runs.csv", [row(n, gain) for n in (1e8, 2e8, 4e8, 8e8)], columns=["params", "tokens", "loss"])
+    write_csv(
+        tmp_path / "runs.csv",
+        [row(n, 20 * n, gain) for n in (1e8, 2e8, 4e8, 8e8)],
+        columns=["params", "tokens", "loss"],
+    )
     environment = {**os.environ, "GATE_RUNS": "runs.csv", "GATE_REFERENCE": "law.json", "GATE_AT_LEAST": "1.1"}
     environment |= {"GATE_FAIL_ON": fail_on, "PYTHONPATH": str(Path(lawful.__file__).parents[1])}
     script = ROOT / ".github" / "actions" / "gate" / "gate.py"

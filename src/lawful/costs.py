@@ -16,8 +16,9 @@ MOST_TIMES = 1e6  # an interval's end is at most so many times its middle
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seconds:
-    """An estimate with the interval in which a run is expected to end."""
+class Estimate:
+    """Seconds of a run, or hours of several (every run at the same end, since one law gives them), with the interval in
+    which they are expected."""
 
     middle: float
     low: float
@@ -42,7 +43,7 @@ class CostLaw:
     uncertainty: tuple[tuple[float, float], tuple[float, float]]
     only: float | None = None
 
-    def seconds(self, flops: float) -> Seconds:
+    def seconds(self, flops: float) -> Estimate:
         import numpy as np  # here, since `lawful status` of other studies needs neither
         from scipy.special import stdtrit
 
@@ -51,7 +52,7 @@ class CostLaw:
         share = math.sqrt(self.spread**2 + float(at @ np.array(self.uncertainty) @ at))
         factor = min(math.exp(min(float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * share, 700.0)), MOST_TIMES)
         as_before = middle if self.only is None else self.only / self.flops_per_second  # if all of it was the start
-        return Seconds(middle=middle, low=min(middle, as_before) / factor, high=max(middle, as_before) * factor)
+        return Estimate(middle=middle, low=min(middle, as_before) / factor, high=max(middle, as_before) * factor)
 
 
 def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None:
@@ -91,7 +92,7 @@ def cost_law(flops: Sequence[float], seconds: Sequence[float]) -> CostLaw | None
     )
 
 
-def estimates(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -> dict[str, Seconds]:
+def estimates(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -> dict[str, Estimate]:
     """Run -> what it will take, of those without a result whose FLOPs are known beforehand and whose arm has a law.
 
     A run that was stopped part way tells no time, and neither does one that failed.
@@ -113,22 +114,13 @@ def estimates(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hours:
-    """An estimate with the interval in which it is expected; every run at the same end, since one law gives them."""
-
-    middle: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class GpuHours:
     """spent    by the runs that have ended: the last attempt of each, also of one that failed
     left     of the runs that have not, with the ends of its interval; None where no law tells it of each
     """
 
     spent: float
-    left: Hours | None
+    left: Estimate | None
 
 
 def gpu_hours(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -> GpuHours | None:
@@ -140,7 +132,7 @@ def gpu_hours(planned: Sequence[PlannedRun], results: Mapping[str, RunRecord]) -
     spent = sum(one.gpus * (results[one.run].number("seconds") or 0.0) for one in own if one.run in results)
     to_come = [(one.gpus, costs.get(one.run)) for one in own if one.run not in results]
     known = [(gpus, cost) for gpus, cost in to_come if cost is not None]
-    left = Hours(
+    left = Estimate(
         middle=sum(gpus * cost.middle for gpus, cost in known) / HOUR,
         low=sum(gpus * cost.low for gpus, cost in known) / HOUR,
         high=sum(gpus * cost.high for gpus, cost in known) / HOUR,

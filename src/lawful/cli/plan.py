@@ -22,6 +22,7 @@ from lawful.cli.study_options import (
     AsJson,
     Data,
     Device,
+    Price,
     Scale,
     Set,
     Stack,
@@ -30,7 +31,6 @@ from lawful.cli.study_options import (
     given_settings,
 )
 from lawful.cli.terminal import console
-from lawful.cli.training_options import Price
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:

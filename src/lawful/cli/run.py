@@ -17,9 +17,9 @@ from lawful.cli.announce import announce, say, say_warnings, tell
 from lawful.cli.asked import with_options
 from lawful.cli.commands import CommandOptions
 from lawful.cli.plan import plan_of
-from lawful.cli.study_options import Data, Scale, Set, Stack, StudyName, Trust, TrustedLaws, allow, trust_laws
+from lawful.cli.study_options import Data, Price, Scale, Set, Stack, StudyName, Trust, TrustedLaws, allow, trust_laws
 from lawful.cli.terminal import answer_interrupts, console
-from lawful.cli.training_options import Price, TrainingOptions
+from lawful.cli.training_options import TrainingOptions
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lawful.checks import NaturalInt
+from lawful.checks import NaturalInt, PositiveFloat
 from lawful.cli import options
 from lawful.errors import DeclarationError
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 Scale = Annotated[str | None, typer.Option(help="smoke (under a minute), quick, full (a GPU hour) or published.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")
+]
+Price = Annotated[
+    float | None,
+    typer.Option(
+        "--price-per-gpu-hour", help="For the forecast of what the study costs.", callback=options.of(PositiveFloat)
+    ),
 ]
 Data = Annotated[Path | None, typer.Option(help="Where your copy of the study's data lies.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]

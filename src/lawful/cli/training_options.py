@@ -77,12 +77,6 @@ MaxGpuHours = Annotated[
         callback=options.of(PositiveFloat),
     ),
 ]
-Price = Annotated[
-    float | None,
-    typer.Option(
-        "--price-per-gpu-hour", help="For the forecast of what the study costs.", callback=options.of(PositiveFloat)
-    ),
-]
 Processes = Annotated[
     int,
     typer.Option(

@@ -117,6 +117,10 @@ class FittedLaw(FitRecord):
         """The covariance of the fitted parameters, shape (k, k), in the order of `free`; robust to clusters."""
         return np.array(self.covariance, dtype=float)
 
+    def column(self, axis: str) -> Array:
+        """An input of the law at each fitted row, shape (nobs,)."""
+        return np.array([row.axes[axis] for row in self.residuals], dtype=float)
+
     def loss(self, values: Values, at: Points) -> Array:
         """The law at many points (arrays by axis); with values of shape (draws,), shape (draws, points)."""
         return self.model.predict(values, Axes.of(at, self.data.pivot))

@@ -98,7 +98,7 @@ def _draw_law(fit: FittedLaw, axes: Axes, along: str | None = None, published: P
     """The runs and the law along one axis (by default its first), a curve for each level of the next one."""
     axis = along or _first(fit)
     other = next((one for one in fit.model.inputs if one != axis), None)
-    x = _column(fit, axis)
+    x = fit.column(axis)
     has_zero = bool((x <= 0).any())
     low, high = float(x.min()), float(x.max())
     grid = np.linspace(low, high * BESIDE, CURVE_POINTS) if has_zero else _grid(low / BESIDE, high * BESIDE)
@@ -133,7 +133,7 @@ def _draw_curve(fit: FittedLaw, axes: Axes, axis: str, grid: Array, at: Mapping[
 
 def _draw_residuals(fit: FittedLaw, axes: Axes) -> None:
     axis = _first(fit)
-    x = _column(fit, axis)
+    x = fit.column(axis)
     is_log = fit.data.response.is_log
     away = [(100 if is_log else 1) * row.residual_log for row in fit.residuals]
     axes.axhline(0, color="0.6", lw=1)
@@ -146,7 +146,7 @@ def _draw_residuals(fit: FittedLaw, axes: Axes) -> None:
 
 def _draw_compute(fit: FittedLaw, axes: Axes) -> None:
     """For each size the law along its tokens, and of a loss the best at each compute."""
-    size, tokens, loss = _column(fit, "params"), _column(fit, "tokens"), _observed(fit)
+    size, tokens, loss = fit.column("params"), fit.column("tokens"), _observed(fit)
     compute = 6 * size * tokens
     rest = {one: _middle(fit, one) for one in fit.model.inputs if one not in ("params", "tokens")}
     levels = _levels(fit, "params")
@@ -215,31 +215,27 @@ def _first(fit: FittedLaw) -> str:
     return next(axis for axis in fit.model.inputs if axis not in fit.model.categories)
 
 
-def _column(fit: FittedLaw, axis: str) -> Array:
-    return np.array([row.axes[axis] for row in fit.residuals], dtype=float)
-
-
 def _observed(fit: FittedLaw) -> Array:
     return np.array([row.observed for row in fit.residuals], dtype=float)
 
 
 def _levels(fit: FittedLaw, axis: str) -> Array:
     """The values of an axis; of many, so many that are spread evenly."""
-    values = np.unique(_column(fit, axis))
+    values = np.unique(fit.column(axis))
     places = np.linspace(0, len(values) - 1, min(MOST_CURVES, len(values))).round().astype(int)
     return np.asarray(values[places])
 
 
 def _nearest(fit: FittedLaw, axis: str, levels: Array) -> Array:
     """Of each run, the level that is nearest to its own, on a log scale where there is one."""
-    values = _column(fit, axis)
+    values = fit.column(axis)
     scale = np.log if (levels > 0).all() and (values > 0).all() else np.asarray
     return np.asarray(levels[np.abs(scale(values)[:, None] - scale(levels)).argmin(axis=1)])
 
 
 def _middle(fit: FittedLaw, axis: str) -> float:
     """Where a further axis is held: at its middle run."""
-    return float(np.sort(_column(fit, axis))[fit.goodness.n // 2])
+    return float(np.sort(fit.column(axis))[fit.goodness.n // 2])
 
 
 def _level_name(fit: FittedLaw, axis: str, value: float) -> str:

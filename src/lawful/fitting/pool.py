@@ -22,7 +22,7 @@ from lawful.fitting.hierarchy import Hierarchy, pooled, profile
 from lawful.fitting.joint import arm_sample, correlate, names_in, rows_of
 from lawful.fitting.number_text import interval
 from lawful.fitting.search import Point, limits
-from lawful.laws import Law, with_bounds
+from lawful.laws import Bounds, Law, with_bounds
 from lawful.schema import Warning
 
 LEAST_ARMS = 4  # with a uniform prior the spread of 3 has no upper end: its density falls as 1 / spread^(arms - 2)
@@ -115,7 +115,7 @@ def fit_pooled(
     cluster: str | None = None,
     stderr: str | None = None,
     fixed: Mapping[str, float] | None = None,
-    bounds: Mapping[str, Any] | None = None,  # infinity, too, which `checked` refuses in a number
+    bounds: Bounds | None = None,
 ) -> Pooled:
     """Fit each arm of column `by`, and pool the parameters `pool`, each by itself. Raises DeclarationError for names
     that the law does not fit, Refusal for fewer than LEAST_ARMS arms or one that cannot be fitted alone."""
@@ -178,7 +178,7 @@ def _fitted(
     law: Law,
     arm: str,
     fixed: Mapping[str, float],
-    bounds: Mapping[str, tuple[float, float]],
+    bounds: Bounds,
 ) -> FittedLaw:
     """The arm alone, at the pivot of all arms. Its rows weigh by their error bars, if they have any, as no labels of
     arms are permuted here."""

@@ -140,7 +140,7 @@ def sharing(
     arms: tuple[str, ...],
     common: frozenset[str],
     held: Mapping[str, float],
-    bounds: Mapping[str, tuple[float, float]],
+    bounds: Bounds,
     each: Sequence[Mapping[str, float]],
 ) -> Tested:
     """Test that the parameters `common` are the same in all arms, against arms that have everything of their own.

@@ -24,7 +24,7 @@ def sketch(fit: FittedLaw, width: int = 80) -> str:
     if axis is None or columns < 20 or not fit.residuals:
         return ""
     other = next((one for one in fit.model.inputs if one != axis), None)
-    x, y = _column(fit, axis), np.array([row.observed for row in fit.residuals])
+    x, y = fit.column(axis), np.array([row.observed for row in fit.residuals])
     place, of_level = _levels(fit, other)
     is_log = bool((x > 0).all())
     scale = np.log if is_log else np.asarray
@@ -67,15 +67,11 @@ def sketch(fit: FittedLaw, width: int = 80) -> str:
     return "\n".join(lines)
 
 
-def _column(fit: FittedLaw, axis: str) -> Array:
-    return np.array([row.axes[axis] for row in fit.residuals], dtype=float)
-
-
 def _levels(fit: FittedLaw, axis: str | None) -> tuple[list[int], list[float]]:
     """Of each run the place of its level among those that have a mark; the levels."""
     if axis is None:
         return [0] * len(fit.residuals), [math.nan]
-    values = _column(fit, axis)
+    values = fit.column(axis)
     levels = np.unique(values)
     levels = levels[np.linspace(0, len(levels) - 1, min(len(MARKS), len(levels))).round().astype(int)]
     scale = np.log if (levels > 0).all() and (values > 0).all() else np.asarray
@@ -88,7 +84,7 @@ def _curve(fit: FittedLaw, axis: str, other: str | None, grid: Array, level: flo
     at: dict[str, Array] = {axis: grid}
     for name in fit.model.inputs:
         if name != axis:
-            middle = float(np.sort(_column(fit, name))[fit.goodness.n // 2])
+            middle = float(np.sort(fit.column(name))[fit.goodness.n // 2])
             at[name] = np.full(len(grid), level if name == other else middle)
     return fit.loss(fit.values, at)
 

@@ -10,10 +10,9 @@ from lawful.fitting.difference import difference
 from lawful.fitting.records import Parameter
 from lawful.fitting.result import Fit
 from lawful.report.answers_beside import EXPONENTS, Apart
+from lawful.report.declared import Pair
 from lawful.report.evidence import Evidence
 from lawful.report.tables import number
-
-Pair = tuple[Evidence, Evidence]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from lawful.costs import GpuHours, Seconds, estimates, gpu_hours
+from lawful.costs import Estimate, GpuHours, estimates, gpu_hours
 from lawful.fitting.mid_run import EndForecast
 from lawful.observe import over_in_table
 from lawful.report import mid_run
@@ -162,7 +162,7 @@ def _ended(here: Store, planned: PlannedRun, result: RunRecord) -> RunStatus:
     )
 
 
-def _unfinished(here: Store, planned: PlannedRun, pace: _Pace, cost: Seconds | None) -> RunStatus:
+def _unfinished(here: Store, planned: PlannedRun, pace: _Pace, cost: Estimate | None) -> RunStatus:
     last = _last_values(here.metrics(planned.run))
     step = int(number(last.get("step")) or 0)
     speed = number(last.get("tokens_per_second"))
