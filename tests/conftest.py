@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,17 @@ def data_file(data_folder: Path) -> Callable[[str], Path]:
         return path
 
     return find
+
+
+def pytest_sessionstart() -> None:
+    """No collection of garbage while the tests are collected: there is none, and each walks over all modules."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays; a collection of garbage in a test does not walk over it again."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
