@@ -79,7 +79,7 @@ def test_the_runs_that_would_decide_are_more_than_there_are_and_about_as_many_do
 def test_of_identical_arms_neither_beats_the_other():
     random = np.random.default_rng(2)
     verdicts = []
-    for _ in range(20):
+    for _ in range(12):
         rows = [
             {
                 "arm": arm,
@@ -92,7 +92,7 @@ def test_of_identical_arms_neither_beats_the_other():
             for s in range(2)
         ]
         verdicts.append(replay(rows, "a beats b above 1e6", law="power_floor:params", draws=0).verdict)
-    assert verdicts.count("not decided") >= 17
+    assert verdicts.count("not decided") >= 10
 
 
 def test_three_points_decide_nothing():
