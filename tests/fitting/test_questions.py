@@ -1,5 +1,6 @@
 """Allocation, diminishing returns, isoFLOP, holdout, design, power, checklist: against closed forms, planted laws."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from lawful.fitting.allocate import _disagreements
 from lawful.fitting.checklist import as_text
 from lawful.fitting.cost import exact_cost
 from lawful.fitting.design import design
+from lawful.fitting.frontier import frontier
 from lawful.schema import PlannedRun, StudyPlan
 
 
@@ -103,6 +105,32 @@ def isoflop_rows(flops=(1e17, 1e18, 1e19, 1e20), off=0.0):
     ]
 
 
+def data_limited_table(unique=3e9, seed=1):
+    """Repeats of the largest budgets alone are no full grid: no test suspects chinchilla, and data_limited weighs
+    most."""
+    rng, table = np.random.default_rng(seed), []
+    for n, d in itertools.product(np.geomspace(1e7, 1e9, 6), np.geomspace(2e8, 4e10, 6)):
+        worth = min(d, unique) * (1 + 15.39 * (1 - np.exp(-(max(d / unique, 1) - 1) / 15.39)))
+        loss = (1.7 + 400 * n**-0.34 + 410 * worth**-0.28) * np.exp(0.003 * rng.standard_normal())
+        table.append({"params": n, "tokens": d, "loss": loss})
+    return [row for i, row in enumerate(table) if row["tokens"] < 1e10 or i % 2]
+
+
+def test_beyond_the_data_an_allocation_a_prediction_and_the_page_say_one_number():
+    """At 10 C the page answered by data_limited, `allocate` by the law of the fit, half the size."""
+    table = data_limited_table()
+    found = lawful.fit(table, "chinchilla", draws=0)
+    assert found.doubt.alternatives is None and found.alternatives.best.name == "data_limited"
+    budget = 10 * max(6 * row["params"] * row["tokens"] for row in table)
+    best, chart = found.allocate(flops=budget), frontier(found, [budget / 2, budget])
+    assert best.params.value == pytest.approx(chart.params[-1].value, rel=1e-6)
+    assert best.tokens.value == pytest.approx(chart.tokens[-1].value, rel=1e-6)
+    said = found.predict(params=best.params.value, tokens=best.tokens.value)
+    assert best.loss.value == pytest.approx(said.value, rel=1e-6) == chart.loss[-1].value
+    assert best.N_exponent.value == found.derived["N_exponent"].value
+    assert any("averages over data_limited" in one.sentence for one in best.warnings)
+
+
 def test_isoflop_curves_give_the_planted_exponent():
     found = lawful.isoflop(isoflop_rows())
     assert found.N_exponent == pytest.approx(CHINCHILLA["beta"] / (CHINCHILLA["alpha"] + CHINCHILLA["beta"]), abs=0.002)
@@ -183,7 +211,7 @@ def test_the_best_size_is_found_wherever_it_is_and_is_refused_where_there_is_non
     found = lawful.fit(table, "chinchilla", draws=0)
     assert found.allocate(flops=1e21 * 1e-10).params.value == pytest.approx(best_by_formula(found, 1e11), rel=1e-6)
     flat = replace(found, params={**found.params, "A_pivot": replace(found.params["A_pivot"], value=0.0)})
-    vars(flat)["doubt"] = found.doubt
+    vars(flat).update(doubt=found.doubt, alternatives=None)
     with pytest.raises(Refusal, match="falls towards ever smaller models"):
         flat.allocate(flops=1e11)
 

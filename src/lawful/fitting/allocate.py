@@ -36,8 +36,8 @@ class Interval:
 @dataclass(frozen=True)
 class Allocation:
     """The best use of `flops`; every number with its 95 % interval. Where the form of the fitted law is in doubt
-    (`misfit`, `form_uncertain`, `rung_off`), values are those of the law that fits best, and intervals cover the laws
-    that fit about as well.
+    (`misfit`, `form_uncertain`, `rung_off`), or another law weighs more in a forecast, values are those of the law that
+    weighs most, and intervals cover the laws that fit about as well.
 
     law          the law that it rests on
     flops        the budget, in the unit of the cost
@@ -137,7 +137,7 @@ def allocate(
     refuse_falling(paid, fit.domain)
     own = {axis: value for axis, value in held.items() if axis in fit.model.inputs}
     spending = Spending(paid, own, is_rising(fit, own))
-    among = fit.doubt.alternatives
+    among = weighed(fit)
     law: Surface = fit if among is None else among.best
     point = optimum(law, as_draw(law.values), total, spending)
     _refuse_no_best(fit, law, point, total, spending)
@@ -151,7 +151,7 @@ def allocate(
         "D_exponent": spread(point.fed, drawn.fed, is_six_n),
     }
     if is_six_n:
-        exponents = {name: _as_fitted(fit, among, name, found) for name, found in exponents.items()}
+        exponents = {name: _as_fitted(fit, name, found) for name, found in exponents.items()}
     no_end = np.array([1 / EDGE, 1.0, EDGE])[drawn.edge + 1]  # for a draw without a best size
     has_best = drawn.edge == 0
     best = spread(point.size, np.where(has_best, drawn.size, no_end))
@@ -168,7 +168,7 @@ def allocate(
         cost=paid.text,
         params=best,
         tokens=spread(point.tokens, np.where(has_best, drawn.tokens, 1 / no_end)),
-        loss=spread(point.loss, drawn.loss),
+        loss=spread(loss_at_best(point, among, own), drawn.loss),
         tokens_per_param=spread(point.tokens / point.size, np.where(has_best, drawn.tokens / drawn.size, 1 / no_end)),
         **exponents,
         band=sizes,
@@ -266,14 +266,31 @@ def drawn_of(fit: FittedLaw, among: Alternatives | None, most: int) -> list[tupl
     return [(fit, fit.drawn if most >= FORM_DRAWS else {name: column[:most] for name, column in fit.drawn.items()})]
 
 
-def _as_fitted(fit: FittedLaw, among: Alternatives | None, name: str, found: Interval) -> Interval:
+def weighed(fit: FittedLaw) -> Alternatives | None:
+    """The laws that an allocation averages over: those in doubt, and those of a forecast where another law than the
+    fitted one weighs most. None where it is the fitted law's own: then its values are those of a forecast, too."""
+    among = fit.doubt.alternatives
+    if among is None and fit.alternatives is not None and fit.alternatives.best.name != fit.model.spec:
+        return fit.alternatives
+    return among
+
+
+def loss_at_best(point: Optimum, among: Alternatives | None, held: Mapping[str, float]) -> Array:
+    """The loss of the best size and data, shape (1,): what a prediction at that point says, which may not be that of
+    the law whose best size it is."""
+    if among is None:
+        return point.loss
+    return among.interval({"params": float(point.size[0]), "tokens": float(point.tokens[0]), **held}, 0.95)[:1]
+
+
+def _as_fitted(fit: FittedLaw, name: str, found: Interval) -> Interval:
     """An exponent of the best size or data against C = 6 N D with the interval that the fit has of it, where its law
     has it in closed form. Among several laws it may depend on the budget: then the interval holds what is found at this
     one, too."""
     if name not in fit.derived:
         return found
     own = fit.derived[name]
-    if among is None:
+    if fit.doubt.alternatives is None:
         return Interval(own.value, *own.ci95)
     return Interval(found.value, min(own.ci95[0], found.low), max(own.ci95[1], found.high))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lawful.fitting.allocate import FEW_DRAWS, Interval, drawn_of, interval_maker, is_rising
+from lawful.fitting.allocate import FEW_DRAWS, Interval, drawn_of, interval_maker, is_rising, loss_at_best
 from lawful.fitting.cost import FlopsPerToken, PerToken, six_n
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.optimum import Spending, Surface, as_draw, optimum
@@ -70,7 +70,7 @@ def frontier(
             why = why or f"the best size for {flops:.3g} FLOPs is not determined by these runs"
             continue
         best_data = spread(point.tokens, np.where(edges == 0, data, np.where(edges < 0, 1e150, 1e-150)))
-        found.append((flops, params, best_data, spread(point.loss, losses)))
+        found.append((flops, params, best_data, spread(loss_at_best(point, among, {}), losses)))
     if len(found) < 2:
         return Frontier(law=name, undecided=why or "it is decided at fewer than two budgets")
     columns = tuple(zip(*found, strict=True))
