@@ -72,7 +72,7 @@ def test_the_page_of_the_documentation_is_the_one_made_from_the_codes():
         [sys.executable, ROOT / "docs" / "make" / "errors.py"], capture_output=True, text=True, check=True
     ).stdout
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    assert page == made, "docs/errors.md is behind src/lawful/codes.py: make pages"
+    assert page == made, "docs/errors.md is behind src/lawful/codes: make pages"
 
 
 def test_a_code_is_explained_on_the_command_line():

@@ -25,7 +25,7 @@ def page() -> str:
     lines = [
         "# Errors and warnings",
         "",
-        "<!-- Made from src/lawful/codes.py by docs/make/errors.py: `make pages`. -->",
+        "<!-- Made from src/lawful/codes/ by docs/make/errors.py: `make pages`. -->",
         "",
         "Every refusal and every warning has a code that stays the same. `lawful explain CODE` says what stands here, "
         "without a network.",

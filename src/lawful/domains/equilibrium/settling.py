@@ -16,6 +16,7 @@ MEMORY = 5  # differences that the acceleration combines; 2 need a third more st
 PATIENCE = 16  # accelerated steps; where they have not settled a position, it is on its way past a slow region
 LENGTHENING = 4  # then it takes damped steps again, each time so many times as many as before
 GROWTH = 2.0  # a residual that grows by this factor ends an acceleration, too
+ROUNDING = 64  # a residual below so many units of rounding does not swing, it trembles
 LEAST_STEP = 1 / 16  # a damped step is halved down to this where it swings
 RIDGE = 1e-8  # of the mean diagonal, for differences that are nearly parallel
 FEW = 8  # when at most one position in so many still moves, the moving ones go on alone
@@ -72,6 +73,22 @@ def settle(h: Tensor, target: Target, alone: Alone, *, tolerance: float, max_ste
             target = alone(which)
     shape = h.shape[1:3]
     return Settled(_unflat(out, depth, *shape), taken.reshape(shape), residual.reshape(shape), computed, accelerated)
+
+
+def take_steps(h: Tensor, target: Target, steps: int) -> Tensor:
+    """h after exactly so many steps h <- h + size (target - h), differentiable. A position's size is 1 at first, and is
+    halved where its residual grew and its direction turned round."""
+    size = torch.ones(h.shape[1:3], device=h.device, dtype=h.dtype)
+    last, before = torch.zeros_like(h), torch.full_like(size, math.inf)
+    for _ in range(steps):
+        gap = target(h) - h
+        seen = gap.detach()
+        residual = seen.abs().amax(dim=(0, 3))
+        has_grown = residual > before.clamp_min(ROUNDING * torch.finfo(h.dtype).eps)
+        swings = has_grown & ((seen * last).sum(dim=(0, 3)) < 0)
+        size = torch.where(swings, (size / 2).clamp_min(LEAST_STEP), size)
+        h, last, before = h + size[..., None] * gap, seen, residual
+    return h
 
 
 @dataclass(kw_only=True)

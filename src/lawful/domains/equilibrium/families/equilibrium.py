@@ -13,19 +13,19 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lawful.checks import NaturalInt, PositiveFloat, PositiveInt, ShareBelowOne, field_problems, refuse
-from lawful.domains.equilibrium.settling import LEAST_STEP, MEMORY, Settled, Target, settle
+from lawful.domains.equilibrium.energy_flops import EnergyFlops
+from lawful.domains.equilibrium.settling import MEMORY, Settled, Target, settle, take_steps
 from lawful.errors import DeclarationError
 from lawful.families import Family, OptimizerScale, ParamCounts
 from lawful.kernels.rotary import rotary_angles, rotate
 
-ROUNDING = 64  # a residual below so many units of rounding does not swing, it trembles
 CPU_POSITIONS = 2048  # of an evaluation settle at once: their states stay in the cache, 8192 took 1.5 times as long
 SETTLED_SHARE = 0.5  # below it, an evaluation says little about the fixed points and the run has diverged
 
@@ -168,18 +168,6 @@ class Equilibrium(Family):
         )
 
 
-class EnergyFlops(NamedTuple):
-    """FLOPs per token of clamping the memory, of dPhi/dh, of Phi, of Phi's gradient by the parameters and the clamped
-    memory at a given state, of the readout, and of an accelerated step beside dPhi/dh."""
-
-    clamp: int
-    force: int
-    potential: int
-    potential_backward: int
-    readout: int
-    acceleration: int
-
-
 class EnergyModel(nn.Module):
     """tokens [batch, time] of integers -> logits [batch, time, vocab_size], read from the settled top layer."""
 
@@ -265,20 +253,9 @@ class EnergyModel(nn.Module):
             return self.readout(torch.cat(tops))
 
     def unrolled(self, tokens: Tensor, steps: int) -> Tensor:
-        """Logits after exactly so many steps h <- h + size (tanh(dPhi/dh) - h). A position's size is 1 at first, and is
-        halved where its residual grew and its direction turned round."""
+        """Logits after exactly so many steps towards tanh(dPhi/dh), none accelerated; they are differentiated."""
         clamped = self.clamp(tokens)
-        h = self.start(clamped)
-        size = torch.ones(h.shape[1:3], device=h.device, dtype=h.dtype)
-        last, before = torch.zeros_like(h), torch.full_like(size, math.inf)
-        for _ in range(steps):
-            gap = torch.tanh(self.force(h, clamped)) - h
-            seen = gap.detach()
-            residual = seen.abs().amax(dim=(0, 3))
-            has_grown = residual > before.clamp_min(ROUNDING * torch.finfo(h.dtype).eps)
-            swings = has_grown & ((seen * last).sum(dim=(0, 3)) < 0)
-            size = torch.where(swings, (size / 2).clamp_min(LEAST_STEP), size)
-            h, last, before = h + size[..., None] * gap, seen, residual
+        h = take_steps(self.start(clamped), lambda h: torch.tanh(self.force(h, clamped)), steps)
         return self.readout(h[-1])
 
 
