@@ -200,3 +200,13 @@ def _only_one(module: Any, base: type) -> Any:
 def _member(place: str) -> Any:
     module, _, name = place.partition(":")
     return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+def installed_version(package: str) -> str:
+    """The version of a package as it is installed here; "" where it is not."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -239,6 +239,7 @@ def from_json(value: Any, *, also_from: str | None = None) -> Any:
         raise DeclarationError(f"run.json: expected the fields of a {class_name}, got others ({error}).") from None
 
 
-def digest_of(value: Any) -> str:
+def digest_of(value: Any, digits: int = 12) -> str:
+    """The beginning of the SHA-256 of plain data, as canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    return hashlib.sha256(canonical.encode()).hexdigest()[:digits]

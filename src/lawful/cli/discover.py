@@ -10,7 +10,6 @@ import typer
 
 from lawful.cli.asked import ClusterColumn, Seed, Table, names_of, with_options
 from lawful.cli.results import print_json
-from lawful.cli.terminal import prose
 
 if TYPE_CHECKING:
     from lawful.fitting.discover import Discovery, TriedForm
@@ -36,9 +35,9 @@ def discover_command(asked: Table, inputs: Inputs, cluster: ClusterColumn = None
     if asked.as_json:
         print_json(dataclasses.asdict(found))
         return
-    typer.echo(prose(found.sentence))
+    typer.echo(found.sentence)
     values = ", ".join(f"{name} {value:.4g}" for name, value in found.forms[0].values.items())
-    typer.echo(prose(f"parameters of its best fit: {values}"))
+    typer.echo(f"parameters of its best fit: {values}")
     typer.echo(f"\n{'chosen':>6}  {'left out':>8}  {'largest':>8}  {'params':>6}  form")
     for form in found.forms[:MOST_SHOWN]:
         beyond = "" if form.beyond is None else f"{100 * form.beyond:.2g} %"

@@ -11,7 +11,6 @@ from lawful.cli import metrics, options
 from lawful.cli.asked import Fitted, limited, names_of, with_options
 from lawful.cli.metrics import ManyMetrics
 from lawful.cli.results import By, expect_alone, parts_by, plain, print_json, print_plain
-from lawful.cli.terminal import prose
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def fit_command(
         return
     for name, found in fits.items():
         title = f"{by} = {name}\n" if by else ""
-        typer.echo(title + _sketched(found) + prose(_in_words(found, verbose)) + ("\n" if by else ""))
+        typer.echo(title + _sketched(found) + _in_words(found, verbose) + ("\n" if by else ""))
         if held:
             typer.echo("\n" + "\n".join(held[name].lines))
 

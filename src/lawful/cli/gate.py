@@ -10,7 +10,7 @@ import typer
 from lawful.checks import PositiveFloat
 from lawful.cli import options
 from lawful.cli.asked import Source, with_options
-from lawful.cli.results import ByArm, print_json, print_read
+from lawful.cli.results import ByArm, caution_lines, print_json, print_read
 
 if TYPE_CHECKING:
     from lawful.fitting.gate import Gate
@@ -81,8 +81,6 @@ def _facts(found: Gate) -> dict[str, str]:
 
 
 def _text(found: Gate) -> str:
-    from lawful.cli.terminal import prose
-
     lines = [found.sentence, ""]
     lines += [f"{name:24}{value}" for name, value in _facts(found).items()]
     lines += ["", "run by run:"]
@@ -91,7 +89,7 @@ def _text(found: Gate) -> str:
         f"reference {one.reference:.4f}, speed-up {one.speed_up:.3g}"
         for one in found.runs
     ]
-    lines += [prose(f"  {one.severity}: {one.code}: {one.sentence}") for one in found.warnings]
+    lines += caution_lines(found.warnings)
     return "\n".join(lines)
 
 

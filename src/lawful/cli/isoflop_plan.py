@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from lawful.cli.results import print_json
+from lawful.cli.results import caution_lines, print_json
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -74,8 +74,6 @@ def _positive(parts: Sequence[str]) -> list[float]:
 
 
 def _text(found: IsoFlopPlan) -> str:
-    from lawful.cli.terminal import prose
-
     lines = [
         f"{len(found.points)} runs on {len(found.centres)} curves of equal compute, {found.flops:.3g} FLOPs in all; "
         f"centred by {found.source}, with noise of {100 * found.noise:.2g} % between runs",
@@ -97,5 +95,5 @@ def _text(found: IsoFlopPlan) -> str:
             f"{100 * one_of.coverage:.0f} of 100"
         )
     lines.append(f"{found.unread:.2g} of 100 curves are expected to have their lowest run at an end")
-    lines += [prose(f"  {one.severity}: {one.code}: {one.sentence}") for one in found.warnings]
+    lines += caution_lines(found.warnings)
     return "\n".join(lines)

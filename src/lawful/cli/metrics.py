@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lawful.cli.asked import Fitted, names_of
-from lawful.cli.results import expect_alone, print_cautions, print_json, print_read
-from lawful.cli.terminal import prose
+from lawful.cli.results import caution_lines, expect_alone, print_cautions, print_json, print_read
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -58,17 +57,17 @@ def _text(name: str, answer: MetricAnswer, forecast: MetricPrediction | None) ->
     from lawful.fitting.summary import short
 
     if answer.fit is None:
-        return f"{name}: no answer: {prose(answer.refused)}"
+        return f"{name}: no answer: {answer.refused}"
     lines = [f"{name}{f', through {answer.through}' if answer.through else ''}"]
     if forecast is None:
-        lines.append(prose(short(answer.fit)))
+        lines.append(short(answer.fit))
     else:
         low, high = forecast.ci95
         lines.append(f"  {forecast.value:.4g} [{low:.4g}, {high:.4g}] (95 % interval of one more run)")
         if forecast.of_new_items != forecast.ci95:
             least, most = forecast.of_new_items
             lines.append(f"  of other test items, as many: [{least:.4g}, {most:.4g}]")
-        lines += [prose(f"  {one.severity}: {one.code}: {one.sentence}") for one in forecast.warnings]
+        lines += caution_lines(forecast.warnings)
     if answer.shared_stderr is not None:
         lines.append(
             f"  what its test items leave open, for all runs alike: a standard error of {answer.shared_stderr:.2g}"

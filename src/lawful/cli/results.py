@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lawful.cli.terminal import prose
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -85,14 +84,18 @@ def rounded_to(value: float, low: float, high: float) -> str:
 
 
 def print_headline(said: Headline) -> None:
-    typer.echo(prose(f"{said.sentence}\n{said.basis}\n" if said.basis else f"{said.sentence}\n"))
+    typer.echo(f"{said.sentence}\n{said.basis}\n" if said.basis else f"{said.sentence}\n")
 
 
 def print_cautions(cautions: Iterable[Warning]) -> None:
+    for line in caution_lines(cautions):
+        typer.echo(line)
+
+
+def caution_lines(cautions: Iterable[Warning]) -> list[str]:
     from lawful.fitting.cautions import ranked
 
-    for caution in ranked(cautions):
-        typer.echo(prose(f"  {caution.severity}: {caution.code}: {caution.sentence}"))
+    return [f"  {caution.severity}: {caution.code}: {caution.sentence}" for caution in ranked(cautions)]
 
 
 def print_plain(value: Any) -> None:

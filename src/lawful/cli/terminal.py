@@ -49,11 +49,6 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return shown
 
 
-def prose(text: str) -> str:
-    """The text, wrapped where it goes to a terminal."""
-    return wrapped(text, shutil.get_terminal_size().columns) if sys.stdout is not None and sys.stdout.isatty() else text
-
-
 def wrapped(text: str, width: int) -> str:
     """The text with long lines broken between words. A command stays whole, so that it can be copied; JSON too."""
     if text.startswith(("{", "[")):

@@ -9,7 +9,6 @@ import typer
 
 from lawful.cli.asked import Source, names_of, with_options
 from lawful.cli.results import print_json, print_read
-from lawful.cli.terminal import prose
 
 if TYPE_CHECKING:
     from lawful.fitting.transfer import ArmTransfer, Transfer
@@ -58,10 +57,10 @@ def _as_json(found: Transfer) -> dict[str, object]:
 
 
 def _print_arm(arm: ArmTransfer) -> None:
-    typer.echo(prose(arm.sentence))
+    typer.echo(arm.sentence)
     for slope in arm.slopes:
         low, high = slope.limits
         interval = f"{slope.value:6.2f}  [{slope.low:5.2f}, {slope.high:5.2f}]  within {low:.2f} to {high:.2f}"
         typer.echo(f"  {slope.what:18} along {slope.along:6} {interval}  {slope.verdict}")
     for why in arm.left_out:
-        typer.echo(prose(f"  left out: {why}"))
+        typer.echo(f"  left out: {why}")

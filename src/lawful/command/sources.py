@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import itertools
-import json
 import math
 import os
 import re
@@ -20,6 +19,7 @@ from lawful.command import numbers
 from lawful.command.reads import COLUMNS, JSONLines, LogPattern, Reads, TableFile
 from lawful.command.template import placed
 from lawful.errors import LawfulError
+from lawful.storage.json_files import object_of
 
 Values = Mapping[str, float]  # what is read, such as loss and step -> its number
 MOST_LINE_BYTES = 2**20  # of JSON; a longer one is passed over
@@ -288,10 +288,7 @@ def _record(line: bytes, names: Mapping[str, str]) -> Values:
     """The numbers of a line of JSON; none where it is damaged or has none of them."""
     if len(line) > MOST_LINE_BYTES or b"{" not in line:
         return {}
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
+    value = object_of(line) or {}
     return _numbers((name, _at(value, key)) for name, key in names.items())
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import functools
-import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +17,7 @@ from lawful.checks import shown
 from lawful.errors import DataError, DeclarationError, StoreError
 from lawful.overlap import shared_share
 from lawful.plugins import PreparedData
-from lawful.run import from_json, to_json
+from lawful.run import digest_of, from_json, to_json
 from lawful.schema import Fact
 from lawful.storage.atomic import write_json, write_whole
 from lawful.storage.cache import cache_folder, sha256_of
@@ -29,6 +27,7 @@ from lawful.token_data import Built as Built
 from lawful.token_data import PreparedTokens, SplitFile, TokenData, mapped, sha256_of_tokens, write_tokens
 from lawful.tokenizers import Tokenizer
 
+DIGITS = 16  # of a fingerprint
 FORMAT = 2  # raised when prepared files, or the way a text becomes tokens, change their meaning
 # looked at for validation text that stands in training: seconds of work, and all of a text of characters below 33 MB
 _COMPARED_TRAIN_TOKENS, _COMPARED_VALIDATION_TOKENS = 2**25, 2**21
@@ -248,13 +247,13 @@ class TokenCorpus(Corpus):
         return "`lawful plan STUDY`, with the options of the study's own command, makes it"
 
     def _fingerprint(self, text_sha256: str) -> str:
-        return _digest({"format": FORMAT, "corpus": to_json(self), "text": text_sha256})
+        return digest_of({"format": FORMAT, "corpus": to_json(self), "text": text_sha256}, DIGITS)
 
     def _folder(self, fingerprint: str) -> Path:
         return prepared_folder(self.name, fingerprint)
 
     def _index(self, source_key: str) -> Path:
-        key = _digest({"format": FORMAT, "corpus": to_json(self), "source": source_key})
+        key = digest_of({"format": FORMAT, "corpus": to_json(self), "source": source_key}, DIGITS)
         return cache_folder() / "corpora" / self.name / "index" / f"{key}.json"
 
     def _meta(self, folder: Path, fingerprint: str) -> PreparedTokens:
@@ -370,11 +369,6 @@ def _problems(folder: Path, meta: PreparedTokens, *, is_thorough: bool) -> list[
         elif is_thorough and (sha256 := sha256_of(path)) != known.sha256:
             problems.append(f"{path}: expected SHA-256 {known.sha256}, got {sha256}")
     return problems
-
-
-def _digest(value: Json) -> str:
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _silent(what: str, share: float) -> None:

@@ -7,7 +7,6 @@ import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import lawful
@@ -15,6 +14,7 @@ from lawful import trust
 from lawful.command import CommandRun, trusted
 from lawful.errors import DeclarationError, StoreError
 from lawful.laws import named
+from lawful.registry import installed_version
 from lawful.replan import expect_room, replace_plan
 from lawful.run import Run, to_json
 from lawful.schema import PlannedRun, Question, Reported, StudyFile, StudyPlan, Versions
@@ -123,17 +123,10 @@ def versions() -> Versions:
         commit=_commit(),
         python=platform.python_version(),
         platform=platform.platform(),
-        torch=_version("torch"),
-        numpy=_version("numpy"),
-        scipy=_version("scipy"),
+        torch=installed_version("torch"),  # commands are planned and fitted without it
+        numpy=installed_version("numpy"),
+        scipy=installed_version("scipy"),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # commands are planned and fitted without torch
-        return ""
 
 
 def _commit() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from lawful.report.content import Content, Place
 from lawful.report.counted import Counts, beside_counts
 from lawful.report.tables import number
 from lawful.schema import Observation, PlannedRun, Question, StudyPlan, Warning
-from lawful.storage.json_files import read_bytes, read_json
+from lawful.storage.json_files import object_of, read_bytes, read_json
 from lawful.storage.layout import Store
 
 CURVE_POINTS = 80  # per run: a curve on log axes looks the same with more
@@ -172,7 +171,7 @@ def doubts_of(answer: Answer) -> list[Warning]:
 
 
 def read_evidence(folder: Path) -> Evidence:
-    """Raises ValueError where the folder holds no study, or a file in it does not parse."""
+    """Raises StoreError where the folder holds no study, or a file in it does not parse."""
     here = Store(folder)
     study = here.read_study()
     answers, unanswered = [], []
@@ -275,12 +274,7 @@ def _read_curve(path: Path, points: int) -> Curve | None:
             break
     tokens, losses = [], []
     for index in _log_spaced(len(measured), points):
-        try:
-            line = json.loads(measured[index])
-        except (ValueError, RecursionError):  # a damaged line
-            continue
-        if not isinstance(line, dict):
-            continue
+        line = object_of(measured[index]) or {}
         seen, value = number(line.get("tokens")), number(line.get(name))
         if seen and value and seen > 0 and value > 0:
             tokens.append(seen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from lawful.fitting.mid_run import EARLIEST, EndForecast, Losses, RunCurve, fore
 from lawful.report import tables
 from lawful.report.cached import Cached
 from lawful.report.tables import number
-from lawful.schema import Cell, Coordinate, PlannedRun, RunRecord
-from lawful.storage.json_files import read_bytes
+from lawful.schema import Coordinate, PlannedRun, RunRecord
+from lawful.storage.json_files import object_of, read_bytes
 from lawful.storage.layout import Store
 
 MOST_RUNS = 40  # finished runs that one forecast reads: the nearest in size and tokens
@@ -171,11 +170,7 @@ def _points(lines: Iterable[bytes], name: str) -> _Points:
     every = -(-len(with_name) // MOST_LINES) or 1
     by_step: dict[float, float] = {}
     for line in with_name[::-1][::every]:  # the newest of two lines for one step stands
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        row: Mapping[str, Cell] = values if isinstance(values, dict) else {}
+        row = object_of(line) or {}
         step, loss = number(row.get("step")), number(row.get(name))
         if step and loss and step > 0 and loss > 0:
             by_step.setdefault(step, loss)

@@ -36,7 +36,7 @@ PUBLISHED = "Published by lawful"  # how the footer begins of a page that left i
 def write_report(folder: Path) -> Path:
     """Write report.html, report.md and figures/ of a study's folder; the path of the page.
 
-    Reads only the folder. Every file is written whole or not at all. Raises ValueError where the folder holds no study.
+    Reads only the folder. Every file is written whole or not at all. Raises StoreError where the folder holds no study.
     """
     here = Store(folder)
     evidence = read_evidence(here.folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from lawful.report.cached import Cached
 from lawful.report.tables import number
 from lawful.schema import Cell, PlannedRun, RunRecord, StudyPlan
 from lawful.storage import codec
+from lawful.storage.json_files import object_of
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed_at, is_claimed
 
@@ -311,11 +311,7 @@ def _last_values(path: Path) -> dict[str, Cell]:
         return {}
     found: dict[str, Cell] = {}
     for line in reversed(lines[1 if start else 0 : -1]):
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        for name, value in values.items() if isinstance(values, dict) else ():
+        for name, value in (object_of(line) or {}).items():
             found.setdefault(name, value)
         if "tokens_per_second" in found and ("validation_loss" in found or "selection_loss" in found):
             break

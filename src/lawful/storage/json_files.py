@@ -74,14 +74,19 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             line = file.readline(MOST_LINE_BYTES)
             if not line.endswith(b"\n"):
                 return
-            try:
-                value = parse_json(line)
-            except (ValueError, RecursionError):
-                value = None
-            if isinstance(value, dict):
+            if (value := object_of(line)) is not None:
                 yield value
             else:
                 log.warning("%s: line %d is damaged and left out; the others stand.", path, number)
+
+
+def object_of(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line holds; None where the line is damaged or holds something else."""
+    try:
+        value = parse_json(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 @contextmanager

@@ -7,12 +7,12 @@ import os
 import platform
 import shutil
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import torch
 
 from lawful import devices
+from lawful.registry import installed_version
 from lawful.storage.cache import cache_folder
 from lawful.train import device
 
@@ -36,7 +36,7 @@ def examine(out: Path = Path()) -> Machine:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     gpus = [torch.cuda.get_device_properties(number) for number in range(devices.count())]
     cache = cache_folder()
-    versions = {name: _version(name) for name in PACKAGES}
+    versions = {name: installed_version(name) for name in PACKAGES}
     slurm = shutil.which("sbatch")
     facts = {
         "processor": f"{platform.processor() or platform.machine()}, {cores} of {os.cpu_count()} cores for us",
@@ -74,13 +74,6 @@ def examine(out: Path = Path()) -> Machine:
             "safetensors is not installed, without which nothing can be saved: pip install 'lawful[train]'."
         )
     return Machine(facts=facts, problems=tuple(problems))
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _existing(folder: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import IO
 
 import numpy as np
 
-from lawful.corpora import Progress
+from lawful.corpora import DIGITS, Progress
 from lawful.domains.emg import sessions, splits
 from lawful.domains.emg.spectrogram import HOP, WINDOW, log_spectrogram, num_frames
 from lawful.domains.emg.tokenizers.keys import Keys
 from lawful.errors import DataError, StoreError
+from lawful.run import digest_of
 from lawful.storage.atomic import write_json
 from lawful.storage.cache import cache_folder
 from lawful.storage.codec import decode, to_plain
-from lawful.storage.json_files import Json, read_json
+from lawful.storage.json_files import read_json
 
 FORMAT = 2  # raised when prepared files change their meaning
 CONDITION = "on_keyboard"  # of the recordings that are used
@@ -84,7 +84,7 @@ def _read_once(path: Path) -> Recording:
     if not path.is_file():
         return Recording.of(sessions.read_session(path))  # which says what is wrong
     state = path.stat()
-    key = digest_of([FORMAT, str(path.resolve()), state.st_size, state.st_mtime_ns])
+    key = digest_of([FORMAT, str(path.resolve()), state.st_size, state.st_mtime_ns], DIGITS)
     kept = cache_folder() / "corpora" / "emg" / "read" / f"{key}.json"
     if kept.exists():
         try:
@@ -139,8 +139,3 @@ def write_spectrogram(session: Recording, pool: int, file: IO[bytes]) -> None:
 
 def sha256_of_keys(keys: np.ndarray, times: np.ndarray) -> str:
     return hashlib.sha256(keys.astype("<u2").tobytes() + times.astype("<f8").tobytes()).hexdigest()
-
-
-def digest_of(value: Json) -> str:
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

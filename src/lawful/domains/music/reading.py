@@ -25,6 +25,7 @@ from lawful.domains.music.sources import Source
 from lawful.domains.music.token_files import decoded
 from lawful.domains.music.tokenizers.remi import NO_NOTES, Remi
 from lawful.errors import DataError, StoreError
+from lawful.registry import installed_version
 from lawful.run import to_json
 from lawful.storage.atomic import write_json
 from lawful.storage.codec import decode, to_plain
@@ -87,7 +88,7 @@ class Chunk:
         return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
     def key(self, tokenizer: Tokenizer) -> str:
-        digest = hashlib.sha256(json.dumps([READER, to_json(tokenizer), version("music21")]).encode())
+        digest = hashlib.sha256(json.dumps([READER, to_json(tokenizer), installed_version("music21")]).encode())
         for source in self.sources:
             digest.update(f"\0{source.name}\0{source.problem}\0{len(source.content)}\0".encode() + source.content)
             digest.update(b"\0" + hashlib.sha256(source.vocabulary).digest())
@@ -262,12 +263,3 @@ def _given(tokens: Sequence[Json], tokenizer: Tokenizer) -> np.ndarray:
             "where the numbers are another tokenizer's, say how many there are (in a study, --set vocabulary=N)"
         )
     return np.array([number for number in numbers if number != tokenizer.end], dtype=np.uint16)
-
-
-def version(package: str) -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

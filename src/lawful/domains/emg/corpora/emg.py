@@ -11,13 +11,12 @@ from typing import ClassVar, final
 import numpy as np
 
 from lawful.checks import PositiveInt, check_fields
-from lawful.corpora import Corpus, Progress, prepared_folder
+from lawful.corpora import DIGITS, Corpus, Progress, prepared_folder
 from lawful.domains.emg import sessions, splits
 from lawful.domains.emg.prepared import PreparedEmg, SessionFile, SplitFiles, damaged
 from lawful.domains.emg.recordings import (
     FORMAT,
     Recording,
-    digest_of,
     find_recording,
     listed,
     read_recordings,
@@ -30,7 +29,7 @@ from lawful.domains.emg.tokenizers.keys import Keys
 from lawful.domains.emg.twin import RULES, Twin, write_twin
 from lawful.domains.emg.windows import SOURCE, EmgData
 from lawful.errors import DataError, StoreError
-from lawful.run import to_json
+from lawful.run import digest_of, to_json
 from lawful.schema import Fact
 from lawful.storage.atomic import write_bytes, write_json, write_whole
 from lawful.storage.cache import cache_folder
@@ -171,7 +170,7 @@ class Emg(Corpus):
                     "emg: this study needs recordings; download emg2qwerty (non-commercial use only) and give its "
                     "folder as --data."
                 )
-            folder = cache_folder() / "corpora" / self.name / "twins" / digest_of([RULES, to_json(self.twin)])
+            folder = cache_folder() / "corpora" / self.name / "twins" / digest_of([RULES, to_json(self.twin)], DIGITS)
             if not (folder / "split" / "generic.yaml").exists():
                 write_twin(self.twin, folder, progress)
             split_file = folder / "split" / Path(self.split).name
@@ -193,7 +192,7 @@ class Emg(Corpus):
         return prepared_folder(self.name, fingerprint)
 
     def _fingerprint(self, content: Json) -> str:
-        return digest_of({"format": FORMAT, "pool": self.pool, "sessions": content})
+        return digest_of({"format": FORMAT, "pool": self.pool, "sessions": content}, DIGITS)
 
     def _write(
         self,

@@ -15,9 +15,10 @@ import numpy as np
 from lawful.checks import Part, PositiveInt, check_fields, refuse
 from lawful.corpora import Built, Progress, TokenCorpus, remarked
 from lawful.domains.music import scores, sources
-from lawful.domains.music.reading import NOTICES, READER, ReadPiece, read_files, version
+from lawful.domains.music.reading import NOTICES, READER, ReadPiece, read_files
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import DataError
+from lawful.registry import installed_version
 from lawful.schema import Fact
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.cache import cache_folder
@@ -119,7 +120,7 @@ class Music(TokenCorpus):
 
     def _source_key(self, data: Path | None) -> str:
         if data is None:
-            return json.dumps([READER, version("music21"), list(self.collections)])
+            return json.dumps([READER, installed_version("music21"), list(self.collections)])
         files = sources.files_in(data)
         files += sorted({found for file in files if (found := sources.vocabulary_of(file)) is not None})
         return json.dumps([READER, [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
@@ -127,7 +128,8 @@ class Music(TokenCorpus):
     def _can_read(self, data: Path | None) -> bool:
         if data is not None:
             return data.exists()
-        return sources.corpus_folder() is not None and version("symusic") != "" and version("miditok") != ""
+        are_installed = all(map(installed_version, ("symusic", "miditok")))
+        return sources.corpus_folder() is not None and are_installed
 
     def _build(self, data: Path | None, progress: Progress) -> Built:
         files = sources.corpus_files(self.collections) if data is None else sources.files_in(data)
