@@ -39,8 +39,6 @@ from lawful.fitting.isoflop import IsoFlop
 from lawful.fitting.multiplier import Multiplier
 from lawful.fitting.paired import Gap, Paired
 from lawful.fitting.records import HeldOut
-from lawful.fitting.replay import Replay
-from lawful.fitting.replay import Verdict as ReplayVerdict
 from lawful.fitting.result import Fit
 from lawful.report.answers_beside import Apart, what_differs
 from lawful.schema import Question, Warning
@@ -252,12 +250,6 @@ def _holdout(dice: random.Random) -> Headline:
     return headline.of_holdout(found)
 
 
-def _replay(dice: random.Random) -> Headline:
-    verdicts: tuple[ReplayVerdict, ...] = ("supported", "contradicted", "not decided")
-    claim = dice.choice(("alpha=0.142", "transformer beats lstm above 1e7"))
-    return headline.of_replay(Replay(claim, dice.choice(verdicts), ("The interval holds it.",), {}))
-
-
 def _refusal(dice: random.Random) -> Headline:
     return headline.of_refusal(dice.choice((*REFUSALS, None)), "3 runs for 5 parameters.")
 
@@ -293,7 +285,6 @@ KINDS: dict[str, Callable[[random.Random], Headline]] = {
     "allocate": _allocation,
     "isoflop": _isoflop,
     "holdout": _holdout,
-    "replay": _replay,
     "refusal": _refusal,
     "beside": _beside,
 }

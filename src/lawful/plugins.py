@@ -160,10 +160,6 @@ def readers_of(path: Path) -> tuple[Reader, ...]:
     return tuple(reader for reader in sorted(readers, key=lambda reader: not reader.is_outer) if reader.reads(path))
 
 
-def reader_of(path: Path) -> Reader | None:
-    return next(iter(readers_of(path)), None)
-
-
 def reader_at(address: str) -> Reader | None:
     """The reader for an address such as wandb://entity/project."""
     scheme = address.partition("://")[0]

@@ -100,7 +100,7 @@ def test_lm_eval_gives_each_models_size_and_numbers() -> None:
 
 def test_settings_that_read_like_numbers_of_another_language_stay_text() -> None:
     pytest.importorskip("yaml")
-    rows = [row for row in plugins.reader_of(DATA / "lightning").rows(DATA / "lightning") if isinstance(row, dict)]
+    rows = [row for row in plugins.readers_of(DATA / "lightning")[0].rows(DATA / "lightning") if isinstance(row, dict)]
     assert {row["hparams.name"] for row in rows} == {"3_14"}  # YAML 1.1 reads it as 314
 
 
@@ -108,13 +108,13 @@ def test_a_run_that_was_killed_is_unfinished_and_what_it_logged_is_read(tmp_path
     """W&B writes an exit record last; a killed run has none, and may end within a record."""
     (whole,) = (DATA / "wandb").rglob("run-id0.wandb")
     content = whole.read_bytes()
-    honest = [row["val/loss"] for row in plugins.separated(plugins.reader_of(whole).rows(whole))[0]]
+    honest = [row["val/loss"] for row in plugins.separated(plugins.readers_of(whole)[0].rows(whole))[0]]
     cut = tmp_path / "run-id0.wandb"
     lengths = set()
     for size in range(300, len(content), 53):
         cut.write_bytes(content[:size])
         try:
-            rows, said = plugins.separated(plugins.reader_of(cut).rows(cut))
+            rows, said = plugins.separated(plugins.readers_of(cut)[0].rows(cut))
         except TableError as error:
             assert "got none with a number" in str(error)  # killed before its first step
             continue

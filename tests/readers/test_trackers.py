@@ -126,7 +126,7 @@ def test_a_loss_of_training_alone_is_called_one(tmp_path: Path) -> None:
     """Keras' folder `train`, without `validation`."""
     log_events(tmp_path / "run" / "train", [(1, "epoch_loss", 4.0), (2, "epoch_loss", 3.0)])
     log_events(tmp_path / "run" / "validation", [(1, "epoch_loss", 4.5), (2, "epoch_loss", 3.5)])
-    rows, _ = plugins.separated(plugins.reader_of(tmp_path).rows(tmp_path))
+    rows, _ = plugins.separated(plugins.readers_of(tmp_path)[0].rows(tmp_path))
     assert {"train/epoch_loss", "validation/epoch_loss"} <= rows[0].keys() and len(rows) == 2
     assert read_runs(tmp_path).roles["loss"] == "validation/epoch_loss"
 
@@ -301,7 +301,7 @@ def test_olmes_gives_a_column_for_each_task(tmp_path: Path) -> None:
             for task in ("arc_easy", "boolq")
         ]
         (tmp_path / model / "metrics-all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    rows, _ = plugins.separated(plugins.reader_of(tmp_path).rows(tmp_path))
+    rows, _ = plugins.separated(plugins.readers_of(tmp_path)[0].rows(tmp_path))
     assert [row["run"] for row in rows] == ["a", "b"] and rows[0]["boolq/primary_score"] == 0.5
     assert rows[1]["config.model"] == "b"
 
@@ -416,7 +416,7 @@ def test_yaml_makes_no_object_and_no_billion_items(tmp_path: Path) -> None:
     (tmp_path / "hparams.yaml").write_text(
         bomb + "hook: !!python/object/apply:os.system ['touch here']\nn_params: 1e7\n"
     )
-    rows, _ = plugins.separated(plugins.reader_of(tmp_path).rows(tmp_path))
+    rows, _ = plugins.separated(plugins.readers_of(tmp_path)[0].rows(tmp_path))
     assert rows[0]["hparams.n_params"] == 1e7 and rows[0]["hparams.hook"] == ["touch here"]
     assert rows[0]["hparams.i"] == ["*h"] * 9
 

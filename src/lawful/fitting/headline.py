@@ -18,7 +18,6 @@ from lawful.fitting.headline_text import OF_EXPONENTS, WORDS, Headline, advice, 
 from lawful.fitting.holdout import Holdout
 from lawful.fitting.isoflop import IsoFlop
 from lawful.fitting.number_text import amount, counted, factor, percent
-from lawful.fitting.replay import Replay
 from lawful.fitting.truth import Recovered
 from lawful.schema import Warning
 
@@ -149,12 +148,6 @@ def of_holdout(found: Holdout[FittedLaw]) -> Headline:
         return Headline(sentence=f"The forecasts held, but are too wide to say that {what}.", basis=basis)
     sentence = f"The forecasts of the largest runs failed, with an rms error of {error}."
     return Headline(sentence=sentence, basis=basis, next_step=advice("held_out_missed") or "")
-
-
-def of_replay(found: Replay) -> Headline:
-    words = {"supported": "The points support", "contradicted": "The points contradict", "not decided": "Undecided:"}
-    claim = " ".join(found.claim.split()[:8])
-    return Headline(sentence=f"{words[found.verdict]} {claim}.", basis=found.reasons[0])
 
 
 def worse_than_counts(

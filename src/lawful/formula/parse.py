@@ -13,7 +13,6 @@ from lawful.errors import DeclarationError
 LONGEST = 1000  # characters: the longest law of a paper has about 150
 DEEPEST = 40  # parentheses, powers and signs inside each other
 MOST_NODES = 400  # numbers, names and operations: time and memory grow with them
-LARGEST_POWER = 64  # of a number to a number, and of what is multiplied out
 FUNCTIONS = {"exp": 1, "log": 1, "sqrt": 1, "tanh": 1, "logistic": 1, "min": 2, "max": 2, "bend": 3}
 READINGS = ("input", "param")
 _TOKEN = re.compile(

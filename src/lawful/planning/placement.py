@@ -19,7 +19,6 @@ from lawful.train import batched, device
 
 THREADS_MIN_GAIN = 1.2  # of the idle cores, to be worth other last bits
 GPU_PROCESS_BYTES = 600 * 2**20  # of a GPU's memory, that a process holds before its first tensor
-ALONE = StackProbe(size=1, gain=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
