@@ -148,8 +148,8 @@ def _ended(store: Store, study: StudyPlan) -> dict[str, RunRecord]:
 
 
 def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[str], None]) -> bool:
-    """Write the forecasts of the held-out runs; whether these may begin. They wait where a question has no forecast
-    because anchors failed: once a held-out run has begun, no forecast of it can be written any more."""
+    """Write the forecasts of the held-out runs, and return whether these may begin. They may not where anchors failed
+    and a question has no forecast: once a held-out run has begun, no forecast of it can be written any more."""
     from lawful.fitting.forecast import register_forecasts
 
     store = Store(folder)
@@ -173,7 +173,7 @@ def _may_begin(folder: Path, held_out: Sequence[Sequence[str]], say: Callable[[s
 
 
 def failed_runs(folder: Path) -> list[tuple[str, str]]:
-    """Label and reason of each run of the plan that failed; one that diverged did not: that is how it ended."""
+    """Label and reason of each run of the plan that failed. A run that diverged has ended, and is not among them."""
     store = Store(folder)
     study = store.read_study()
     found = statuses(store, study)
@@ -192,8 +192,8 @@ def _train_affordable(
     watch: Callable[[], None],
     max_gpu_hours: float | None,
 ) -> None:
-    """Wave after wave: what the budget has room for, then what it has room for by the costs of these. Commands and our
-    own runs have workers of their own, one after the other."""
+    """Train in waves: the runs that the budget has room for, then those that it still has room for by what these cost.
+    Commands and our own runs have different workers, so that each wave trains one kind after the other."""
     store = Store(folder)
     study = store.read_study()
     while waiting:
@@ -260,9 +260,9 @@ class Waiting(NamedTuple):
 
 
 def groups(store: Store, study: StudyPlan, only: str = "*") -> Waiting:
-    """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
-    from; trunks that the plan stacks in one group, run beside run; and the costliest group first, so that all workers
-    end together."""
+    """What is left to do, in groups. A group is a trunk, or the trunks that the plan stacks. In it the longest run
+    comes first, since it leaves the checkpoints from which the shorter ones branch. The costliest group comes first, so
+    that all workers end at about the same time."""
     wanted = expect_match(study, only)
     left = {planned.run for planned in unfinished(store, study)}
     wanted = [planned for planned in wanted if planned.run in left]
@@ -287,7 +287,7 @@ def expect_match(study: StudyPlan, only: str) -> list[PlannedRun]:
 
 
 def _grouped(runs: Sequence[PlannedRun]) -> list[list[str]]:
-    groups: dict[str, dict[str, list[PlannedRun]]] = {}  # by stack, of trunks
+    groups: dict[str, dict[str, list[PlannedRun]]] = {}  # stack -> trunk -> its runs
     for planned in sorted(runs, key=lambda planned: -planned.steps):
         groups.setdefault(planned.group, {}).setdefault(planned.cluster, []).append(planned)
     beside = [

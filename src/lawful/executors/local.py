@@ -26,7 +26,7 @@ from lawful.storage.layout import Store
 @dataclass(frozen=True, kw_only=True)
 class Local(Executor):
     """workers    processes; 0: as many as the available cores have threads for, or as the plan has room for on GPUs
-    until      of time.monotonic(): no run is started that would end later, as far as that is known; None: all are
+    until      a time of time.monotonic(): a run that is expected to end later is not started; None: no limit
     """
 
     workers: NaturalInt = 0
@@ -47,8 +47,8 @@ def available_cores() -> int:
 
 
 def _cores(executor: Local, number: int, count: int) -> list[str]:
-    """That worker `number` of `count` has the threads that the plan gives its run, one unless said otherwise, and keeps
-    to one core where every core is given a worker."""
+    """The options that give worker `number` of `count` the threads that the plan says for its run, and keep it on one
+    core where there is a worker for every core."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if executor.threads * executor.processes_per_run > 1 or executor.device not in ("auto", "cpu"):
         return []
@@ -56,7 +56,7 @@ def _cores(executor: Local, number: int, count: int) -> list[str]:
 
 
 def _processes(executor: Local, study: StudyPlan, device: str, gpus: Sequence[str]) -> int:
-    """On GPUs as many as the plan found room for, on each of them."""
+    """How many workers: on GPUs, as many on each as the plan found room for."""
     if executor.workers:
         return executor.workers
     if device == "cpu":
@@ -67,7 +67,7 @@ def _processes(executor: Local, study: StudyPlan, device: str, gpus: Sequence[st
 
 
 def _gpus(executor: Local, device: str) -> list[str]:
-    """Those that its workers share, by their names for CUDA_VISIBLE_DEVICES; none where they compute elsewhere."""
+    """The GPUs that the workers share, as CUDA_VISIBLE_DEVICES names them; none on another device."""
     kind, _, number = device.partition(":")
     found = devices.gpus() if kind == "cuda" else []
     if number:

@@ -132,8 +132,8 @@ def _refused(
 
 
 def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> Answer:
-    """Where every two arms cross, if the law has one axis; where they do, that is the answer, and in what the arms
-    differ stands in the comparison's own sentence."""
+    """The comparison with the places where each two arms cross, if the law has one axis. Where arms cross, that is the
+    answer; the comparison's own sentence still says in what they differ."""
     fits = {str(answer.arm): answer.fit for answer in each}
     if any(fit is not None and len(fit.model.inputs) > 1 for fit in fits.values()):
         return compared
@@ -164,7 +164,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
     elif any(one.at is not None for one in known):
         parts = [where]
     else:
-        parts = [compared.sentence, where]  # without a crossing, in what the arms differ is the news
+        parts = [compared.sentence, where]  # no arms cross: their difference comes first
     if known:
         compared = dataclasses.replace(compared, status="answered", refusal=None, code=None)
     return dataclasses.replace(

@@ -48,9 +48,9 @@ def make_plan(
     """Prepare the corpora, settle one precision for the ladder, and count.
 
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
-    is_elsewhere    runs go to other machines: a GPU need not be here, where nothing is timed then
+    is_elsewhere    the runs go to other machines. A GPU need not be here; without one, nothing is timed
     stacked    how many runs of one shape are trained together at most (batched.py); 0: as many as pay
-    precision    of the runs whose precision is "auto"; None: chosen here
+    precision    the one for runs that say "auto"; None: chosen here
     """
     import_laws(study.questions)
     where, is_here = _device(device_name, is_elsewhere=is_elsewhere)
@@ -187,18 +187,19 @@ def planned_runs(study: Study, rungs: Sequence[Rung], corpora: Mapping[Corpus, s
 def steps_after_trunks(rungs: Sequence[Rung]) -> list[int]:
     """Steps each run does itself: those after the checkpoint of its trunk that it starts from, if there is one.
 
-    In conduct's order: held-out runs after the anchors, runs that start from another's weights last, and of one trunk
-    the longest first. A run that keeps its best weights neither leaves a checkpoint for others nor starts from one.
+    In the order of train_study: held-out runs after the anchors, runs that start from another's weights last, and of
+    one trunk the longest first. A run that keeps its best weights neither leaves a checkpoint for others nor starts
+    from one.
     """
     own = [rung.training.steps for rung in rungs]
-    trunks: dict[str, dict[str, int]] = {}  # of each, where its runs start their decay
+    trunks: dict[str, dict[str, int]] = {}  # trunk -> run -> the step where its decay starts
     for rung in rungs:
         trunks.setdefault(rung.training.trunk_id, {})[rung.training.id] = rung.training.decay_start
     order = sorted(
         range(len(rungs)),
         key=lambda i: (rungs[i].training.starts_from is not None, rungs[i].held_out, -rungs[i].training.steps),
     )
-    saved: dict[str, list[int]] = {}  # of each trunk, the steps of its checkpoints
+    saved: dict[str, list[int]] = {}  # trunk -> the steps of its checkpoints
     for i in order:
         run = rungs[i].training
         if run.keep_best:

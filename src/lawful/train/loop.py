@@ -244,7 +244,7 @@ def finish(training: Training) -> RunRecord:
         write_bytes(store.weights(run.id), weights, lease=lease)
         judged = final_columns(state, data, last)
         write_details(state, data, store)
-        audited = state.progress.audited  # the last time of the final weights, which are not the best
+        audited = state.progress.audited  # up to the final weights, which may not be the best
         no_evidence = run.task.no_evidence(last) or run.rule.no_evidence(audited)
         cost = run.rule.cost(model, run.task, few_windows(training))
         if run.keep_best:

@@ -72,7 +72,7 @@ def _lead(store: Store, options: argparse.Namespace, stop: threading.Event) -> i
         signal.signal(signal.SIGINT, lambda *_: stop.set())
         (status,) = train_runs(store, [options.run_id], options, stop)
         print(options.run_id, status, flush=True)
-        _part(status)
+        _exit_for_other_ranks(status)
         return EXIT.get(status, 1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole terminal group; the parent decides
@@ -80,15 +80,16 @@ def _lead(store: Store, options: argparse.Namespace, stop: threading.Event) -> i
         found = train_runs(store, ids, options, stop)
         print("\n".join(f"{run_id} {status}" for run_id, status in zip(ids, found, strict=True)), flush=True)
         for status in found:
-            _part(status)
+            _exit_for_other_ranks(status)
         for status in ("interrupted", "disk full"):
             if status in found:
                 return EXIT[status]
     return INTERRUPTED if stop.is_set() else 0
 
 
-def _part(status: str) -> None:
-    """The others may wait inside the run that this process had to leave: it ends at once, and torchrun ends them."""
+def _exit_for_other_ranks(status: str) -> None:
+    """Other ranks may be blocked in a collective of the run that this one has left: exit at once, so that torchrun
+    stops them."""
     if parallel.processes() > 1 and status in ("failed", "busy", "disk full"):
         os._exit(EXIT.get(status, 1))
 
@@ -107,10 +108,11 @@ def _follow(store: Store, options: argparse.Namespace, stop: threading.Event) ->
 
 
 def train_runs(store: Store, ids: Sequence[str], options: argparse.Namespace, stop: threading.Event) -> list[str]:
-    """Train runs, several of them batched, unless they are done or someone else is at them; an error ends the run,
-    never the worker.
+    """Train runs, several of them batched. A run that is done, or that another worker has, is left alone. An error ends
+    its run, never the worker.
 
-    Returns of each: finished, diverged, failed, interrupted, busy (another is at it, or took it over) or disk full."""
+    Returns the status of each run: finished, diverged, failed, interrupted, busy (another worker has it) or disk full.
+    """
     size = sum(_ended(store, run_id) is None for run_id in ids) if parallel.processes() == 1 else 1
     attempts = [Attempt(store, run_id, options, stop) for run_id in ids]
     if size <= 1:
@@ -270,7 +272,7 @@ def _prepared(
 
 
 def _spread(threads: int, options: argparse.Namespace) -> None:
-    """So many threads over the cores that this process was given; a single one on its own."""
+    """Use so many threads on the cores of this process; a run with one thread stays on the core of --core."""
     torch.set_num_threads(min(threads, len(options.cores) or threads))
     if options.core is not None:
         os.sched_setaffinity(0, options.cores if threads > 1 else {options.core})
@@ -309,9 +311,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1: one process per core)")
     parser.add_argument(
-        "--planned-threads", action="store_true", help="as many threads as the plan says for the run, instead"
+        "--planned-threads", action="store_true", help="instead of --threads: as many as the plan gives the run"
     )
-    parser.add_argument("--core", type=int, help="where a run with one of these keeps to (default: anywhere)")
+    parser.add_argument("--core", type=int, help="the core of a run with one thread (default: any)")
     parser.add_argument("--micro-batch", type=int, help="windows in one forward pass (default: the whole batch)")
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
     parser.add_argument(
