@@ -76,3 +76,9 @@ def toy_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return plan
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures/, for tests that read their text alone: drawing is a third of a report's time."""
+    monkeypatch.setattr("lawful.report.page.write_figures", lambda drawn, folder: None)

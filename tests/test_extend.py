@@ -21,6 +21,8 @@ from lawful.storage.layout import Store
 from lawful.study import Question, Study
 from planted_runs import Planted
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 WIDTHS = (8, 12, 16, 24, 32, 48)
 SIZE = Question(name="size", asks="How does the loss fall with size?", law="power:params")
 

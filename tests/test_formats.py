@@ -14,6 +14,8 @@ from lawful.fitting.answers import read_answer
 from lawful.schema import FORMAT
 from lawful.storage.layout import Store
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 KEPT = Path(__file__).parent / "formats"
 FOLDERS = sorted(path for path in KEPT.iterdir() if path.is_dir())
 

@@ -15,6 +15,8 @@ from lawful.cli import app
 from lawful.errors import LawfulError
 from records import planned_run, write_plan
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 ROOT = Path(__file__).parents[1]
 
 

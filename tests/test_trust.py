@@ -30,6 +30,8 @@ from lawful.storage.layout import Store
 from lawful.study import import_file, own_file, own_module
 from records import planned_run, write_plan
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TOY = Path(__file__).parent / "toy_study.py"
 
 

@@ -27,6 +27,8 @@ from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import claimed
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TRAIN = """
 import pathlib, sys
 pathlib.Path("ran").touch()

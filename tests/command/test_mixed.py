@@ -32,6 +32,8 @@ from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.study import Study, declare, import_file
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TOY = Path(__file__).parents[1] / "toy_study.py"
 BESIDE = """
 from lawful import Command, LogPattern, Rung

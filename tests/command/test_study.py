@@ -45,6 +45,8 @@ from lawful.storage.lease import claimed
 from lawful.study import Study, grid
 from lawful.tables.source import read_rows
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TRAIN = """
 import sys
 import threading

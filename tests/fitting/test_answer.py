@@ -23,6 +23,8 @@ from lawful.schema import Question
 from lawful.tables import read_runs, write_csv
 from records import planned_run, write_plan
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 SURFACE = {
     "name": "surface",
     "asks": "How does loss depend on N and D?",

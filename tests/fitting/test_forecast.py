@@ -25,6 +25,8 @@ from lawful.storage.layout import Store
 from planted_runs import Planted
 from records import edit_plan
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 Folder = Callable[..., Path]
 
 

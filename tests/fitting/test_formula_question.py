@@ -11,13 +11,15 @@ import pytest
 import toy_study
 from lawful.conduct import conclude, train_study
 from lawful.errors import DeclarationError
-from lawful.fitting.answer import answer_study
+from lawful.fitting.answers import read_answers
 from lawful.fitting.asked import declared
 from lawful.laws.formula import Formula
 from lawful.schema import LawData, Question
 from lawful.storage.layout import Store
 from planted_runs import Planted
 from records import edit_plan
+
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 TEXT = "E + A/N^alpha + B/D^beta"
 
@@ -33,7 +35,7 @@ def test_a_formula_answers_a_question_and_is_on_the_page(toy_folder: Callable[..
     assert Store(folder).read_study().questions[0].law == law
     train_study(folder, Planted())
     page = conclude(folder)
-    (answer,) = answer_study(folder)
+    (answer,) = read_answers(folder)
     assert answer.fit is not None
     own = answer.fit.model
     assert isinstance(own, Formula)

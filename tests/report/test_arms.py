@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ def test_page_and_markdown_show_crossings_pairs_counts_and_others_figures(folder
     assert (folder / "figures" / "data_arms.png").exists() and (folder / "figures" / "variant_levels.svg").exists()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_what_was_held_out_is_a_hollow_mark_of_its_arm_that_the_law_reaches(tmp_path: Path) -> None:
     from lawful.report.arms import arm_charts
     from lawful.report.evidence import read_evidence
@@ -137,10 +139,11 @@ def test_what_was_held_out_is_a_hollow_mark_of_its_arm_that_the_law_reaches(tmp_
     assert "Hollow marks were held out" in chart.caption
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = made(tmp_path / "study")
+    folder = shutil.copytree(folder, tmp_path / "study")
     with_corpora(folder)
     for below, is_learned in ((0.5, False), (50.0, True)):
         counts = {f"text-{size}": [{"name": "5-gram", "loss": below}] for size in SIZES}
@@ -157,9 +160,10 @@ def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(
             assert ("none: all worse than counts" in text) != is_learned
 
 
-def test_an_arm_that_is_worse_than_counts_at_every_size_is_named(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("without_figures")
+def test_an_arm_that_is_worse_than_counts_at_every_size_is_named(folder: Path, tmp_path: Path) -> None:
     """Poor ends at 3.07 on the most text and begins at 3.6 on the least: worse than 2.99 there and 2.5 elsewhere."""
-    folder = made(tmp_path / "study")
+    folder = shutil.copytree(folder, tmp_path / "study")
     with_corpora(folder)
     counts = {f"text-{size}": [{"name": "bigram", "loss": 2.99}, {"name": "5-gram", "loss": 2.5}] for size in SIZES}
     write_json(folder / "baselines.json", {"by_corpus": counts})

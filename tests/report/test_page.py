@@ -288,6 +288,7 @@ def test_without_matplotlib_the_page_is_the_same_and_the_missing_pictures_are_sa
     assert "pip install 'lawful[report]'" in caplog.text
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_text_from_data_is_shown_and_never_becomes_markup(
     make_folder: Make, planted_answer: Callable[..., Any]
 ) -> None:
@@ -311,6 +312,7 @@ def test_text_from_data_is_shown_and_never_becomes_markup(
     assert "<script>alert" not in outside_code and "<img" not in outside_code
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_folder: Make) -> None:
     refusal = "params (params_non_embedding) takes 2 distinct values; a law in params needs at least 3."
     folder = make_folder(widths=(16, 32), tokens=(125_000, 250_000), held_out=False)
@@ -329,6 +331,7 @@ def test_a_refused_fit_is_shown_as_refused_with_its_reason_and_the_runs(make_fol
     assert refusal.replace("_", "\\_") in (folder / "report.md").read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_study_partly_done_says_so(make_folder: Make) -> None:
     folder = make_folder(widths=(16, 32, 64), tokens=(125_000, 250_000), seeds=1, waiting=(4,), running=(5,))
     page = read(write_report(folder))
@@ -344,6 +347,7 @@ def test_a_study_with_nothing_trained_still_has_a_page(make_folder: Make) -> Non
     assert not any(attributes.get("class") == "plot" for _, attributes in page.tags)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_faults_of_the_design_stand_before_the_law(make_folder: Make) -> None:
     fault = "The largest model makes 88 optimiser steps."
     folder = make_folder(widths=(16, 32), tokens=(125_000,), seeds=1, faults=(fault,))
@@ -365,6 +369,7 @@ def test_arms_of_one_size_each_are_not_drawn_over_size(make_folder: Make) -> Non
     assert "tokens" in chart.x.title and {len(set(one.x)) for one in chart.points} == {3}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     make_folder: Make, planted_answer: Callable[..., Any]
 ) -> None:
@@ -397,6 +402,7 @@ def test_a_comparison_of_arms_leads_and_each_arms_own_law_follows(
     assert "| the floor differs | E | 6 |" in (folder / "report.md").read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_study_that_asks_of_each_arm_apart_is_answered_by_their_comparison(make_folder: Make) -> None:
     arms = ("gelu", "swiglu")
     asked = [
@@ -424,6 +430,7 @@ def test_a_folder_without_a_study_is_an_error_that_says_what_to_do(tmp_path: Pat
 @pytest.mark.parametrize(
     "counted", [{"baselines": [1]}, {"baselines": {"a": 1}}, {"by_corpus": {"a": [1]}}, {"by_corpus": 1}]
 )
+@pytest.mark.usefixtures("without_figures")
 def test_counts_of_another_shape_are_named(make_folder, counted: dict) -> None:
     folder = make_folder()
     write_json(Store(folder).baselines, counted)

@@ -24,6 +24,8 @@ from lawful.studies.ground_truth import MEETINGS, study
 from lawful.study import Study
 from lawful.train import worker
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 class Here(Executor):
     """Every run by the worker's own function, in this process: starting one costs seconds."""

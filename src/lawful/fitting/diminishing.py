@@ -28,6 +28,7 @@ from lawful.response import expect_loss
 from lawful.schema import Warning
 
 BELOW, ABOVE = 20.0, 30.0  # logarithms of how far from the data the last doubling worth its cost is sought
+BISECTIONS = 24  # of that range: to a relative 3e-6
 ALONG = 100  # points of that range: two for each factor of e
 
 
@@ -127,7 +128,7 @@ def _last_worth(
         for at in np.linspace(low[0], high[0], ALONG)[1:-1]:
             is_worth = _gain(law, values, axis, np.full(draws, np.exp(at)), spending) >= threshold
             low = np.where(is_worth, at, low)
-    for _ in range(32):
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
         is_worth = _gain(law, values, axis, np.exp(middle), spending) >= threshold
         low, high = np.where(is_worth, middle, low), np.where(is_worth, high, middle)
