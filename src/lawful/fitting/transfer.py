@@ -23,6 +23,7 @@ from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.data import read_table
 from lawful.fitting.quantiles import t_quantile
 from lawful.laws import Array
+from lawful.schema import Observation
 from lawful.tables import Observations, is_empty
 
 # A forgotten factor 1/width changes a slope by 1, a forgotten square root by a half; a quarter is half of that
@@ -213,7 +214,7 @@ def _listed(names: Sequence[str]) -> str:
 def _parts(table: Observations, scales: Sequence[str]) -> tuple[Observations, Observations]:
     """Coordinate checks, and sweeps."""
 
-    def is_check(row: Mapping[str, Any]) -> bool:
+    def is_check(row: Observation) -> bool:
         return any(not is_empty(row.get(name)) for name in scales)
 
     return table.where(is_check, "no check"), table.where(lambda row: not is_check(row), "a coordinate check")
