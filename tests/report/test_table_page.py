@@ -67,7 +67,7 @@ def test_a_table_of_two_arms_is_answered_by_their_comparison():
     made = rows({"gelu": 1.0, "swiglu": 1.25})
     evidence = evidence_of_table(read(made), [lead, *each], Path("page.html"))
     chart = leading_chart(evidence, all_charts(evidence))
-    assert chart is not None and chart.title == "The arms and their laws"  # which nowhere cross
+    assert chart is not None and "cross" not in chart.title  # which they nowhere do
     saved = float(re.search(r"needs ([\d.]+) %", lead.headline)[1])
     assert saved == pytest.approx(20, abs=2)
 

@@ -121,15 +121,17 @@ def draw(chart: Chart, columns: int | None = None) -> Figure:
             linestyle=_STYLES[line.dash],
             linewidth=0.7 if line.is_thin else 1.4,
             alpha=0.75 if line.is_thin else 1.0,
-            label=line.name if line.is_named else None,
+            label=line.name if line.is_named and line.name not in named else None,
             zorder=2,
         )
+        named.add(line.name)
     for points in chart.points:
         colour = charts.resolve(points.colour)
         if points.low:
-            below = [max(y - low, 0) for y, low in zip(points.y, points.low, strict=True)]
-            above = [max(high - y, 0) for y, high in zip(points.y, points.high, strict=True)]
-            axes.errorbar(points.x, points.y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1, zorder=2)
+            bars = axes.vlines(points.x, points.low, points.high, colors=colour, linewidth=1, zorder=2)
+            if points.bars and points.bars not in named:
+                bars.set_label(points.bars)
+                named.add(points.bars)
         axes.scatter(
             points.x,
             points.y,

@@ -15,6 +15,7 @@ from lawful.report.law_curve import law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
     Look,
+    arm_title,
     axis_title,
     held_marks,
     level_name,
@@ -128,7 +129,7 @@ def _arms(evidence: Evidence) -> Chart | None:
         lines=lines,
         points=see_through(points),
         references=references,
-        legend_title=evidence.study.arm or "arm",
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
 
@@ -179,7 +180,7 @@ def _arms_by_compute(evidence: Evidence) -> Chart | None:
         bands=bands,
         lines=lines,
         points=see_through(points),
-        legend_title=evidence.study.arm or "arm",
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
 
@@ -267,7 +268,7 @@ def _training(evidence: Evidence) -> Chart | None:
         x=Axis(title="Tokens seen"),
         y=Axis(title=f"{kind.capitalize()} loss"),
         lines=lines,
-        legend_title=evidence.study.arm or "arm" if by_arm else "Size",
+        legend_title=arm_title(evidence) if by_arm else "Size",
         is_wide=True,
     )
 

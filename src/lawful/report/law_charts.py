@@ -215,7 +215,7 @@ def _caption(
     if coloured_by:
         text += f" Marks take the colour of the nearest curve's {coloured_by}."
     if held:
-        text += " Hollow marks were held out: declared before training, forecast, never fitted."
+        text += " Hollow marks were held out: declared before training, never fitted; a bar is a forecast's interval."
     if off:
         text += f" Off the chart: {', '.join(off)}."
     return text
@@ -301,7 +301,8 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
         for is_inside in (True, False):
             some = [one for one in own if one.forecast.is_inside == is_inside]
             residuals = beyond([one.row for one in some]) if some else []
-            points += [replace(one, y=residuals) for one in held_points(some, column, question, looks[index])]
+            hollow = held_points(some, column, question, looks[index])
+            points += [replace(one, y=residuals, low=(), high=(), bars="") for one in hollow]
     spread, unit = float(np.std(beyond(rows))), " %" if curve.response.is_log else ""
     return Chart(
         name=f"{question.name}_residuals",

@@ -128,7 +128,7 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
     failed = words.failed_sentences(evidence)
     faults = list(study.faults)
     severe = words.severe_doubts(evidence)
-    rests = rests_on(evidence)
+    rests = rests_on(evidence, is_short=True)
     return tag(
         "section",
         tag(

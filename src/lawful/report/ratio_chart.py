@@ -9,7 +9,7 @@ from lawful.report import charts
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
 from lawful.report.evidence import Evidence
 from lawful.report.law_curve import LEVEL, law_curve
-from lawful.report.marks import CURVE_POINTS, axis_title, fitted_rows, plain, value_of
+from lawful.report.marks import CURVE_POINTS, arm_title, axis_title, fitted_rows, plain, value_of
 
 SAME = 1.03  # amounts of an axis that differ by less than this factor are one level
 
@@ -68,7 +68,7 @@ def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         lines=lines,
         points=points,
         references=[Reference(y=0.0, label="equal")],
-        legend_title="arm",
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
 

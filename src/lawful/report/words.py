@@ -16,6 +16,7 @@ from lawful.fitting.result import Fit
 from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
+from lawful.report.rests_on import rests_on
 from lawful.report.tables import number
 from lawful.schema import Observation, RunRecord, StudyPlan, Warning
 
@@ -26,6 +27,7 @@ KINDS = {
     "ridge": "parameters not determined one by one",
     "held_out_missed": "forecasts that missed",
 }  # short names of severe doubts, by code
+ABOUT_FORECASTS = ("fewer than promised", "the forecasts' 95 % intervals")  # how such a part of a basis ends, begins
 FAILURES = 3  # reasons of failed runs that stand at the top
 
 
@@ -111,23 +113,42 @@ def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
     others = [sentence for sentence in severe_doubts(evidence) if not sentence.endswith(tuple(own))]
     doubts = [*own, *evidence.study.faults, *failed_sentences(evidence)[:1], *others]
     if doubts:
-        kind = _kind_of(evidence, doubts[1]) if len(doubts) > 1 else ""
-        more = f" And {tables.many(len(doubts) - 1, 'more doubt')}, below{kind}." if len(doubts) > 1 else ""
-        facts.append(("Severest doubt", _in_short(doubts[0]) + more))
+        kinds = [_kind_of(evidence, one) for one in doubts[:2]]
+        kind = kinds[-1] if kinds[0] != kinds[-1] else ""
+        more = f" {len(doubts) - 1} more below{kind}." if len(doubts) > 1 else ""
+        facts.append(("Severest doubt", _in_short(_plainly(evidence, doubts[0])) + more))
     elif answer and answer.status == "answered":
         lesser = sum(one.severity == "warning" for one in evidence.warnings)
         said = f"None is severe; {tables.many(lesser, 'caution')}, below." if lesser else "None found."
         facts.append(("Severest doubt", said))
     if answer and answer.next_step:
         command = next_command(evidence, answer)
-        facts.append(("Next", answer.next_step.replace("`", "") + (f" Run: {command}" if command else "")))
+        step = answer.next_step.replace("`", "")
+        facts.append(
+            ("Next", step.replace(", and look at the residuals.", ".") + f" Run: {command}" if command else step)
+        )
     return facts
 
 
 def _kind_of(evidence: Evidence, sentence: str) -> str:
     """Of the severest of several more doubts."""
     code = next((one.code for one in evidence.severe if sentence.endswith(one.sentence)), "")
-    return f"; the next: {KINDS.get(code, code.replace('_', ' ').replace('-', ' '))}" if code else ""
+    return f": {KINDS.get(code, code.replace('_', ' ').replace('-', ' '))}" if code else ""
+
+
+OPEN = re.compile(r"(?:(?P<arm>.+): )?(?P<name>\w+) \((?P<found>.+)\): this table does not determine it\.")
+
+
+def _plainly(evidence: Evidence, doubt: str) -> str:
+    """A doubt without the numbers of its test; of a parameter that is not determined, what that parameter is."""
+    found = OPEN.fullmatch(doubt)
+    if found is None or not evidence.answers:
+        return re.sub(r" \([^()]*\bp [=≤<] [^()]*\)", "", doubt)
+    fits = [one.fit for one in (evidence.answers[0], *evidence.arms_of(evidence.answers[0])) if one.fit]
+    means = next((text for fit in fits if (text := fit.model.meaning.get(found["name"]))), "")
+    what = f"the {means.partition(',')[0]} is not determined ({found['name']} " if means else f"{found['name']} ("
+    what = f"{found['arm']}: {what}" if found["arm"] else what[0].upper() + what[1:]
+    return f"{what}{found['found']})."
 
 
 def next_command(evidence: Evidence, answer: Answer) -> str:
@@ -166,8 +187,16 @@ def _without(told: Sequence[str], options: Sequence[str]) -> list[str]:
 
 
 def basis(evidence: Evidence) -> str:
-    """The interval and n of the headline; of a refusal, its reason in full."""
-    return evidence.answers[0].basis if evidence.answers else ""
+    """The interval of the headline; of a refusal, its reason in full. On how many runs it rests, says rests_on."""
+    answer = evidence.answers[0] if evidence.answers else None
+    if answer is None or answer.status == "refused":
+        return answer.basis if answer else ""
+    found = answer.comparison
+    count = counted(answer.fit) if answer.fit else runs_counted(found.n, found.clusters) if found else ""
+    said = answer.basis.removesuffix(count).removesuffix("fitted on ").rstrip("; ")
+    # how many forecasts held, and how wide they are, stands under the chart
+    return "; ".join(part for part in said.split("; ") if not part.endswith(ABOUT_FORECASTS[0])
+                     and not part.startswith(ABOUT_FORECASTS[1]))  # fmt: skip
 
 
 MOST_LETTERS = 200  # of a doubt on the first screen; the whole stands below
@@ -238,13 +267,13 @@ def _results(evidence: Evidence) -> dict[str, RunRecord]:
 def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
     if answer and answer.fit:
         return [
-            ("Fitted on", counted(answer.fit)),
+            ("Rests on", rests_on(evidence)),
             ("Law", f"L = {fit_formula(answer.fit)}"),
         ]
     if answer and (found := answer.comparison):
         decision = found.decision.replace("not decided", "exponents: not decided")
         return [
-            ("Compared on", runs_counted(found.n, found.clusters)),
+            ("Rests on", rests_on(evidence)),
             ("Arms", ", ".join(found.arms)),
             ("Verdict", found.verdict if decision == found.verdict else f"{found.verdict}; {decision}"),
         ]
