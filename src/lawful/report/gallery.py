@@ -45,6 +45,54 @@ def gallery(evidence: Evidence) -> list[Chart]:
     return [*drawn, training] if training else drawn
 
 
+def together(evidence: Evidence, drawn: Sequence[Chart]) -> list[Chart]:
+    """Without the charts of an arm's own law that a chart of all arms shows along the same axis, and with the residuals
+    of arms whose laws have one axis in one chart."""
+    own = {one.name: (parent.name, str(one.arm)) for one in evidence.answers if (parent := evidence.parent(one))}
+    shared = {(chart.question, chart.x) for chart in drawn if chart.kind == "law" and chart.question not in own}
+    of_arms: dict[tuple[str, Axis], list[tuple[str, Chart]]] = {}
+    made = []
+    for chart in drawn:
+        of, arm = own.get(chart.question, ("", ""))
+        if of and chart.kind == "residuals" and not chart.legend_title:
+            of_arms.setdefault((of, chart.x), []).append((arm, chart))
+        elif (of, chart.x) not in shared or chart.kind != "law":
+            made.append(chart)
+    return [*made, *(_residuals_of_arms(evidence, *entry) for entry in of_arms.items())]
+
+
+def _residuals_of_arms(evidence: Evidence, of: tuple[str, Axis], found: Sequence[tuple[str, Chart]]) -> Chart:
+    points = []
+    for arm, chart in found:
+        index = evidence.arms.index(arm) if arm in evidence.arms else 0
+        for marks in chart.points:
+            look = Look(colour=f"arm{index % charts.ARMS}", index=index, legend=f"arm{index}")
+            is_missed = marks.colour == "held_out"
+            points.append(
+                replace(
+                    marks,
+                    name=f"{arm}, {marks.name}" if marks.is_open else arm,
+                    colour=marks.colour if is_missed else look.colour,
+                    symbol=look.symbol,
+                    legend=look.legend,
+                )
+            )
+    first = found[0][1]
+    fitted = [(arm, [y for one in chart.points if not one.is_open for y in one.y]) for arm, chart in found]
+    spreads = ", ".join(f"{arm} {np.std(residuals):.2g}" for arm, residuals in fitted if residuals)
+    return replace(
+        first,
+        name=f"{of[0]}_residuals",
+        question=of[0],
+        title=f"Residuals of {of[0]}",
+        caption=f"Observed above (+) or below (−) the law of the run's own {arm_title(evidence)}. Standard deviations"
+        f"{' in %' if first.y.suffix else ''}: {spreads}.",
+        alt=f"Residuals of {len(found)} laws along {first.x.title}, a colour for each {arm_title(evidence)}.",
+        points=see_through(points),
+        legend_title=arm_title(evidence),
+    )
+
+
 def _points_alone(evidence: Evidence) -> Chart | None:
     """The runs without a law, where none was fitted or it was refused."""
     question = evidence.study.questions[0]

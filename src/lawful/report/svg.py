@@ -105,17 +105,15 @@ def _axes(chart: Chart, x: Scale, y: Scale, y_ticks: Sequence[tuple[float, str]]
     x_ticks = [(value, scales.tick_text(value, chart.x)) for value in x.ticks()]
     texts, shares = [text for _, text in x_ticks], [x.share(value) for value, _ in x_ticks]
     roomy, narrow = (scales.apart(shares, scales.thinned(texts, room), 0.6 / room) for room in (ROOMY, NARROW))
-    made = []
+    made: list[Html] = []
     y_shares = [y.share(value) for value, _ in y_ticks]
     kept = scales.apart(y_shares, set(range(len(y_ticks))), LOW)
     for index, (value, text) in enumerate(y_ticks):
         at = _percent(1 - y.share(value))
-        made.append(tag("line", x2="100%", y1=at, y2=at, class_="grid"))
         dense = "" if index in kept else " dense"
         made.append(tag("text", text, y=at, dx="-7", dy=".33em", class_=f"tick y{dense}"))
     for index, (value, text) in enumerate(x_ticks):
         at = _percent(x.share(value))
-        made.append(tag("line", x1=at, x2=at, y2="100%", class_="grid"))
         if index in roomy:
             dense = "" if index in narrow else " dense"
             last = " last" if x.share(value) > LAST else ""
@@ -126,8 +124,12 @@ def _axes(chart: Chart, x: Scale, y: Scale, y_ticks: Sequence[tuple[float, str]]
 
 
 def _stretched(chart: Chart, x: Scale, y: Scale) -> list[Html]:
-    """Bands, the diagonal and lines."""
-    made = []
+    """The grid, bands, the diagonal and lines."""
+    across = [
+        f"M0,{_short(SIDE * (1 - y.share(value)))}L{SIDE},{_short(SIDE * (1 - y.share(value)))}" for value in y.ticks()
+    ]
+    down = [f"M{_short(SIDE * x.share(value))},0L{_short(SIDE * x.share(value))},{SIDE}" for value in x.ticks()]
+    made = [tag("path", d="".join(across + down), class_="grid")]
     for band in chart.bands:
         there = _places(band.x, band.high, x, y)
         back = _places(band.x, band.low, x, y)
