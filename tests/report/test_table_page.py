@@ -17,9 +17,9 @@ from lawful.fitting.answers import Answer
 from lawful.fitting.curve_interval import mean_interval
 from lawful.report import scales
 from lawful.report.law_curve import law_curve
+from lawful.report.next_command import next_command
 from lawful.report.page import all_charts, leading_chart
 from lawful.report.table_page import evidence_of_table, write_table_page
-from lawful.report.words import next_command
 from lawful.schema import Question
 from lawful.tables import Observations, read_by_role, write_csv
 

@@ -128,7 +128,7 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
     progress = words.progress_sentence(evidence)
     failed = words.failed_sentences(evidence)
     faults = list(study.faults)
-    severe = words.severe_doubts(evidence)
+    severe = words.severe_in_short(evidence)
     rests = rests_on(evidence, is_short=True)
     return tag(
         "section",

@@ -33,7 +33,7 @@ def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         share = 100 * (curve.predict(**{axis: grid}) / base.predict(**{axis: grid}) - 1)
         lines.append(
             Line(name=f"by the laws, {arm}", x=plain(grid), y=plain(share), colour=colour, legend=legend,
-                 dash=charts.DASHES[index % len(charts.DASHES)], is_named=True)
+                 dash=charts.DASHES[index % len(charts.DASHES)])
         )  # fmt: skip
         if base.draws and curve.draws:
             own, others = (one.law.predict(one.draws, one.at(**{axis: grid})) for one in (curve, base))
@@ -44,7 +44,7 @@ def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         shared = [(at, mean, other) for at, mean in levels[arm].items() if (other := _at(levels[first], at))]
         points.append(
             Points(
-                name=f"means of runs, {arm}",
+                name=arm,
                 x=plain([at for at, _, _ in shared]),
                 y=plain([100 * (mean / other - 1) for _, mean, other in shared]),
                 colour=colour,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Sequence
 
 from lawful.costs import gpu_hours
@@ -16,6 +15,7 @@ from lawful.fitting.result import Fit
 from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
+from lawful.report.next_command import next_command
 from lawful.report.rests_on import rests_on
 from lawful.report.tables import number
 from lawful.schema import Observation, RunRecord, StudyPlan, Warning
@@ -98,11 +98,21 @@ def failed_sentences(evidence: Evidence) -> list[str]:
 
 def severe_doubts(evidence: Evidence) -> list[str]:
     """What a reader must know before believing the answer."""
-    several = len(evidence.answers) > 1
+    return [_with_question(evidence, warning) for warning in evidence.severe]
+
+
+def severe_in_short(evidence: Evidence) -> list[str]:
+    """Each kind of severe doubt once: its first, and how many more there are; all of them stand further below."""
+    groups = alike(evidence.severe)
     return [
-        (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
-        for warning in evidence.severe
+        _with_question(evidence, first) + (f" {len(others)} more like it below, under Doubts." if others else "")
+        for first, *others in groups
     ]
+
+
+def _with_question(evidence: Evidence, warning: Warning) -> str:
+    several = len(evidence.answers) > 1
+    return (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
 
 
 def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -149,41 +159,6 @@ def _plainly(evidence: Evidence, doubt: str) -> str:
     what = f"the {means.partition(',')[0]} is not determined ({found['name']} " if means else f"{found['name']} ("
     what = f"{found['arm']}: {what}" if found["arm"] else what[0].upper() + what[1:]
     return f"{what}{found['found']})."
-
-
-def next_command(evidence: Evidence, answer: Answer) -> str:
-    """The whole command that the next step begins with, where there is one: another law, or after a refusal what the
-    table can carry. Empty for a page that left its folder: its reader does not have the table."""
-    if evidence.shared_table is not None:
-        return ""
-    law = re.search(r"--law ('[^']*'|\S+?)(?=[,.]?(?:\s|$))", answer.next_step)
-    is_table = not evidence.runs
-    try:
-        told = shlex.split(evidence.study.command) if is_table else []
-    except ValueError:  # a command that somebody wrote by hand
-        return ""
-    if is_table and told[:1] != ["lawful"]:
-        return ""
-    if law:
-        folder = evidence.folder.name if evidence.folder.is_absolute() else str(evidence.folder)
-        known = _without(told, ("--law",)) if is_table else ["lawful", "fit", folder]
-        several = not is_table and len(evidence.study.questions) > 1
-        return shlex.join([*known, *(["--question", answer.name] if several else [])]) + f" --law {law[1]}"
-    if answer.status == "refused" and is_table:
-        kept = _without(told, ("--law", "--by", "--out", "--bounds", "--fixed"))
-        return shlex.join(["lawful", "check", *kept[2:]])
-    return ""
-
-
-def _without(told: Sequence[str], options: Sequence[str]) -> list[str]:
-    """A command's words without these options and their values."""
-    kept: list[str] = []
-    is_value = False
-    for word in told:
-        if not is_value and word.partition("=")[0] not in options:
-            kept.append(word)
-        is_value = word in options
-    return kept
 
 
 def basis(evidence: Evidence) -> str:
