@@ -102,7 +102,7 @@ def test_an_exponent_that_is_open_is_said_as_what_ten_times_the_amount_may_do():
     open_one = Warning("not_identified", "severe", "alpha (0.5, 95 % interval [0.485, 0.515]): not determined.")
     said = headline_fit.of_fit(of_tokens(0.5, warnings=(open_one,)))
     low, high = (100 * (1 - 10 ** -(0.5 * share)) for share in (0.97, 1.03))
-    assert said.basis.startswith(f"95 % interval: tenfold tokens cut the reducible loss by {low:.0f} to {high:.0f} %")
+    assert said.basis.startswith(f"95 % interval of the cut by tenfold tokens {low:.0f} to {high:.0f} %")
     assert "alpha" not in said.basis
 
 

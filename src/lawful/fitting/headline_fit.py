@@ -175,11 +175,9 @@ def _open_exponents(fit: FittedLaw, doubts: Sequence[Warning]) -> list[str]:
     for name in (one for one in names if one in fit.params):
         low, high = fit.params[name].ci95
         if name in axes and not isinstance(fit.model, Power | Saturating):
-            part = "" if len(fit.model.inputs) == 1 else f"{PARTS.get(axes[name], axes[name])} part of the "
             thing = thing_of(axes[name], fit.data.columns.get(axes[name]))
             cut = percent_range(1 - 10 ** -max(low, 0.0), 1 - 10 ** -max(high, 0.0))
-            said.append(f"95 % interval: tenfold {thing} {'cut' if thing.endswith('s') else 'cuts'} the reducible "
-                        f"{part}loss by {cut} %")  # fmt: skip
+            said.append(f"95 % interval of the cut by tenfold {thing} {cut} %")
         else:
             said.append(f"95 % interval of {name} {interval(low, high, '.2g')}")
     return said
