@@ -142,7 +142,7 @@ def against_compute(compute: Compute, held: Sequence[HeldRow]) -> Chart:
         points.append(_marks(compute, mine, name, compute.flops, look))
     for is_inside in (True, False):
         if some := [one for one in held if one.forecast.is_inside == is_inside]:
-            points.append(_held(compute, some, is_inside=is_inside))
+            points.append(held_by_compute(compute, some, is_inside=is_inside))
     best = compute.frontier
     if best and not best.undecided:
         value, low, high = ends(best.loss)
@@ -310,7 +310,7 @@ def _marks(compute: Compute, chosen: np.ndarray, name: str, along: np.ndarray, l
     )
 
 
-def _held(compute: Compute, held: Sequence[HeldRow], *, is_inside: bool) -> Points:
+def held_by_compute(compute: Compute, held: Sequence[HeldRow], *, is_inside: bool) -> Points:
     question, columns = compute.answer.question, compute.curve.columns
     rows = [one.row for one in held]
     six = [6 * value_of(row, columns["params"]) * value_of(row, columns["tokens"]) for row in rows]

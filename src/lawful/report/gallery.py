@@ -7,17 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from lawful.fitting.headline_text import listed
 from lawful.report import charts, tables
-from lawful.report.charts import Axis, Band, Chart, Line
+from lawful.report.charts import Axis, Band, Chart, Line, Points
+from lawful.report.compute_charts import Compute, held_by_compute
 from lawful.report.evidence import Curve, Evidence
 from lawful.report.law_charts import compute_of_answer, question_charts
 from lawful.report.law_curve import law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
+    MISSED,
     Look,
     arm_title,
     axis_title,
     held_marks,
+    held_out_rows,
     level_name,
     levels_of,
     loss_title,
@@ -202,11 +206,13 @@ def _arms_by_compute(evidence: Evidence) -> Chart | None:
         for seen in ([one.size for _, one in known], [one.tokens for _, one in known])
     )
     bands, lines, points = [], [], []
+    hollow: list[Points] = []
     for arm, compute in known:
         index = evidence.arms.index(arm) if arm in evidence.arms else 0
         look = Look(colour=f"arm{index % charts.ARMS}", index=index, legend=f"arm{index}")
         marks = points_of(arm, compute.rows, "", asked.question, look=look)
         points.append(replace(marks, x=plain(compute.flops), y=plain(compute.loss)))
+        hollow += _held_of_arm(evidence, arm, compute, look)
         x = plain(compute.price(sizes) * tokens)
         at = {"params": sizes, "tokens": tokens}
         if spread := compute.curve.band(**at):
@@ -218,19 +224,30 @@ def _arms_by_compute(evidence: Evidence) -> Chart | None:
     return Chart(
         name="arms_by_compute",
         kind="arms",
-        title="The arms against compute",
-        caption="A mark is a run; a line is the arm's own law where size and tokens grow together, from the least of "
-        "both to the most.",
+        title=f"Loss against compute: {listed([arm for arm, _ in known], 'and').removeprefix('the ')}",
+        caption="A mark is a run, a line its own law where size and tokens grow together, from the least of both to "
+        "the most." + (" Hollow marks were held out: never fitted." if hollow else ""),
         alt=f"{loss_title(rows, asked.question.loss)} against training compute for "
         f"{', '.join(arm for arm, _ in known)}.",
         x=known[0][1].axis,
         y=Axis(title=loss_title(rows, asked.question.loss)),
         bands=bands,
         lines=lines,
-        points=see_through(points),
+        points=see_through([*points, *hollow]),
         legend_title=arm_title(evidence),
         is_wide=True,
     )
+
+
+def _held_of_arm(evidence: Evidence, arm: str, compute: Compute, look: Look) -> list[Points]:
+    held = held_out_rows(evidence, compute.answer)
+    made = []
+    for is_inside, name in ((True, f"{arm}, held out"), (False, f"{arm}, {MISSED}")):
+        if some := [one for one in held if one.forecast.is_inside == is_inside]:
+            marks = replace(held_by_compute(compute, some, is_inside=is_inside), name=name)
+            marks = replace(marks, symbol=look.symbol, legend=look.legend)
+            made.append(replace(marks, colour=look.colour) if is_inside else marks)
+    return made
 
 
 def _have_courses(arms: Sequence[str], rows: Sequence[Observation], column: str) -> bool:

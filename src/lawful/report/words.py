@@ -154,7 +154,7 @@ def _plainly(evidence: Evidence, doubt: str) -> str:
     found = OPEN.fullmatch(doubt)
     if found is None or not evidence.answers:
         return re.sub(r" \([^()]*\bp [=≤<] [^()]*\)", "", doubt)
-    fits = [one.fit for one in (evidence.answers[0], *evidence.arms_of(evidence.answers[0])) if one.fit]
+    fits = [one.fit for one in evidence.answers if one.fit]
     means = next((text for fit in fits if (text := fit.model.meaning.get(found["name"]))), "")
     what = f"the {means.partition(',')[0]} is not determined ({found['name']} " if means else f"{found['name']} ("
     what = f"{found['arm']}: {what}" if found["arm"] else what[0].upper() + what[1:]
