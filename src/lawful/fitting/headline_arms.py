@@ -286,4 +286,4 @@ def of_paired(found: Paired, severe: Sequence[Warning] = ()) -> Headline:
 def _p(found: Comparison | None) -> str:
     if found is None:
         return ""
-    return "one law for all arms: p " + ("< 0.0001" if found.p < 1e-4 else f"= {found.p:.2g}")
+    return "that one law serves all: p " + ("< 0.0001" if found.p < 1e-4 else f"= {found.p:.2g}")

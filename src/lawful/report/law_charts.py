@@ -172,7 +172,16 @@ def _curves_at_levels(
             )
         name = f"law at {level_name(other, level)}" if other else "fitted law"
         lines.append(Line(name=name, x=plain(grid), y=plain(predicted), colour=colour, legend=key, is_named=not other))
+    if len(levels) > 1 and curve.response.is_log and _hide_each_other(bands, lines):
+        bands = [band for band in bands if not band.is_of_new_run]
     return bands, lines
+
+
+def _hide_each_other(bands: Sequence[Band], lines: Sequence[Line]) -> bool:
+    """Whether a curve's own band is wider than all curves together: paler ones about it would fill the chart."""
+    span = math.log(max(max(line.y) for line in lines) / min(min(line.y) for line in lines))
+    own = [band for band in bands if not band.is_of_new_run]
+    return any(float(np.median(np.log(np.array(band.high) / np.array(band.low)))) > span for band in own)
 
 
 def _published_lines(one: Published, axis: str, other: str, levels: Sequence[float], own: Sequence[Line]) -> list[Line]:
