@@ -141,9 +141,10 @@ def draw(chart: Chart, columns: int | None = None) -> Figure:
             edgecolors=colour if points.is_open or points.is_sheer else charts.LIGHT["paper"],
             alpha=0.6 if points.is_sheer and not points.is_open else None,
             linewidths=1.4 if points.is_open else 0.6,
-            label=points.name,
+            label=points.name if points.name not in named else None,
             zorder=3,
         )
+        named.add(points.name)
     _finish(axes, chart, is_narrow=columns == 1)
     return figure
 

@@ -19,6 +19,7 @@ from lawful.report.exponent_chart import exponent_chart
 from lawful.report.law_curve import LawCurve, law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
+    FORECAST_BARS,
     MOST_LEVELS,
     HeldRow,
     Look,
@@ -273,6 +274,7 @@ def _forecast(
                 runs=runs_of([one.row for one in ahead]),
                 low=[low for low, _ in bounds] if have_bounds else (),
                 high=[high for _, high in bounds] if have_bounds else (),
+                bars=FORECAST_BARS if have_bounds else "",
                 legend="held_out",
             ),
         ],
