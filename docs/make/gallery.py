@@ -132,7 +132,8 @@ def page(shown: list[Shown]) -> str:
     for one in shown:
         lines += [f"## {one.study}", "", f"*{one.question}*", ""]
         lines += [f"![{one.study}: {CHARTS[one.study][1]}](gallery/{one.study}.png)", ""]
-        lines += [f"**{_plain(one.headline)}** {_plain(one.basis[:1].upper() + one.basis[1:])}.", ""]
+        basis = f" {_plain(one.basis[:1].upper() + one.basis[1:])}." if one.basis else ""
+        lines += [f"**{_plain(one.headline)}**{basis}", ""]
         lines += [_plain(one.rests_on), ""] if one.rests_on else []
         lines += [f"Severest doubt: {_plain(one.doubt)}", ""] if one.doubt else []
         left_out = "" if one.runs == one.planned else f" of {one.planned}; the others are set aside"

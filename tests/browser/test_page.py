@@ -300,3 +300,25 @@ def test_on_a_phone_no_interval_of_a_small_table_stands_beyond_the_edge(study: P
                 ? [...table.tBodies[0].rows].map((row) => row.cells[column].getBoundingClientRect().right) : []))"""
     )
     assert len(cells) > 10 and max(cells) <= 390
+
+
+def test_a_chart_is_also_a_table_of_its_marks_that_a_key_opens_and_closes(study: Path, open_page: Open) -> None:
+    page = open_page(study / "report.html")
+    opener = page.locator(f"figure:has({CHART})").get_by_role("button", name="Table")
+    opener.press("Enter")
+    assert opener.get_attribute("aria-expanded") == "true"
+    rows = page.eval_on_selector_all(
+        f"figure:has({CHART}) .figure-table tbody tr",
+        "(rows) => rows.map((row) => [...row.cells].map((c) => c.innerText))",
+    )
+    losses = {row["run"]: float(row["loss"]) for row in observations(study) if row["loss"]}
+    marks = [row for row in rows if row[3].startswith("run ")]
+    assert {row[3].split(",")[0].removeprefix("run ") for row in marks} == set(losses)
+    for row in marks:
+        assert float(row[2]) == pytest.approx(losses[row[3].split(",")[0].removeprefix("run ")], rel=1e-3)
+    with page.expect_download() as download:
+        page.locator(".figure-table").get_by_role("button", name="Download as CSV").click()
+    with Path(download.value.path()).open(newline="") as file:
+        assert len(list(csv.reader(file))) == 1 + len(rows)
+    opener.press("Enter")
+    assert opener.get_attribute("aria-expanded") == "false" and page.locator(".figure-table").count() == 0

@@ -16,8 +16,11 @@ from typer.testing import CliRunner
 
 import lawful
 from lawful.cli import PANELS, app, explain, terminal
+from lawful.cli.glossary import WORDS
 from lawful.codes import CODES
 from lawful.errors import DeclarationError
+from lawful.fitting.published import PUBLISHED
+from lawful.tables import COLUMNS
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -72,10 +75,18 @@ def test_a_word_of_an_answer_is_explained_in_eighty_columns(asked: str, says: st
     assert asked in CODES or max(map(len, done.output.splitlines())) <= 80
 
 
+def test_without_a_word_everything_that_is_explained_is_listed_on_less_than_two_screens() -> None:
+    done = CliRunner().invoke(app, ["explain"])
+    names = [*WORDS, *CODES, *COLUMNS, *PUBLISHED, "chinchilla"]
+    flat = " ".join(done.output.split())
+    assert done.exit_code == 0 and [name for name in names if name not in flat] == []
+    assert max(map(len, done.output.splitlines())) <= 80 and len(done.output.splitlines()) < 100
+
+
 def test_an_unknown_word_is_asked_back() -> None:
     with pytest.raises(DeclarationError, match="did you mean 'not_certified'"):
         explain.explain(["not_certifed"])
-    with pytest.raises(DeclarationError, match="lists the codes"):
+    with pytest.raises(DeclarationError, match="lists the words"):
         explain.explain(["qqqqqqq"])
 
 

@@ -210,6 +210,14 @@ def test_arms_are_answered_apart_and_compared(tmp_path):
     assert read_answers(folder) == [whole, first, second]
 
 
+def test_a_comparison_of_a_study_that_asks_about_each_arm_is_of_all_its_arms(tmp_path):
+    folder = study(tmp_path, [{**SURFACE, "name": arm, "where": {"arm": arm}} for arm in ("a", "b")], arms=("a", "b"))
+    alone, together = declared(folder), declared(folder, compares=True)
+    assert {row["arm"] for row in alone.rows.rows} == {"a"}  # a fit is of the first question
+    assert {row["arm"] for row in together.rows.rows} == {"a", "b"}
+    assert declared(folder, name="b", compares=True).name == "b"
+
+
 def test_pairs_that_cross_or_not_or_perhaps_are_told_apart_in_words():
     once = replace(CROSSING, at=17_234.0, better_small="a", better_large="b")
     never = replace(CROSSING, better_small="b", better_large="b", leader="b")

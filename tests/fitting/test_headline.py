@@ -85,6 +85,27 @@ def test_a_severe_doubt_is_the_sentence_and_no_exponent_is_stated():
     assert other.sentence == "No exponent is quoted: some runs ended before their learning rate had decayed."
 
 
+def test_a_fall_between_two_runs_has_the_interval_that_the_noise_between_seeds_gives_it():
+    rows = [{"run": name, "tokens": tokens, "loss": loss} for name, tokens, loss in (("a", 1e6, 3.0), ("b", 1e8, 2.0))]
+    fit = a_fit(PowerFloor("tokens"), {"E": 1.0, "a_pivot": 2.0, "alpha": 0.5}, rows, warnings=(MISFIT,))
+    tests = {"F": 1.0, "dof": 3, "dof_replicates": 8, "p": 0.5}
+    noisy = dataclasses.replace(fit.goodness, sigma_run=0.01, lack_of_fit=tests)
+    said = headline_fit.of_fit(dataclasses.replace(fit, goodness=noisy))
+    reach = 2.306 * 2**0.5 * 0.01  # Student's t with 8 degrees of freedom, by a table
+    low, high = (100 * (1 - 2 / 3 * math.exp(sign * reach)) for sign in (1, -1))
+    assert said.basis.startswith(f"95 % interval {low:.2g} to {high:.2g} % by the noise between seeds; loss 3 to 2; ")
+    alone = headline_fit.of_fit(dataclasses.replace(fit, goodness=dataclasses.replace(noisy, sigma_run=None)))
+    assert "95 % interval" not in alone.basis
+
+
+def test_an_exponent_that_is_open_is_said_as_what_ten_times_the_amount_may_do():
+    open_one = Warning("not_identified", "severe", "alpha (0.5, 95 % interval [0.485, 0.515]): not determined.")
+    said = headline_fit.of_fit(of_tokens(0.5, warnings=(open_one,)))
+    low, high = (100 * (1 - 10 ** -(0.5 * share)) for share in (0.97, 1.03))
+    assert said.basis.startswith(f"95 % interval of the cut by tenfold tokens {low:.0f} to {high:.0f} %")
+    assert "alpha" not in said.basis
+
+
 def test_an_exponent_that_is_not_determined_is_not_stated_and_the_other_is():
     values = {"E": 1.0, "A_pivot": 1.0, "B_pivot": 1.0, "alpha": 0.3, "beta": 0.4}
     doubt = Warning("not_identified", "severe", "beta (0.4, 95 % interval [0.1, 1.2]): not determined.")
@@ -197,8 +218,8 @@ def test_of_three_arms_compared_at_one_loss_none_is_called_ahead_over_the_whole_
     found = dataclasses.replace(found, arms=("gelu", "swiglu", "relu"), multipliers=(one, *more))
     said = headline_arms.of_arms(dataclasses.replace(found, decision="exponents differ"))
     assert said.sentence == (
-        "swiglu needs the fewest tokens of the three arms at a middle loss; their exponents differ, so the order may "
-        "change with scale."
+        "swiglu needs the fewest tokens of the three variants at a middle loss; their exponents differ, so the order "
+        "may change with scale."
     )
     assert "against gelu, the next," in said.basis
     assert count.is_quotable(said.sentence)

@@ -15,7 +15,7 @@ from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import read_answer
 from lawful.report.arms import text_table
 from lawful.report.evidence import read_evidence
-from lawful.report.page import write_report
+from lawful.report.page import all_charts, write_report
 from lawful.schema import CorpusRecord, Question, Reported, Warning
 from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
@@ -122,6 +122,17 @@ def test_page_and_markdown_show_crossings_pairs_counts_and_others_figures(folder
     ):
         assert part in page and part in text
     assert (folder / "figures" / "data_arms.png").exists() and (folder / "figures" / "variant_levels.svg").exists()
+
+
+def test_what_all_arms_show_in_one_chart_is_not_drawn_again_for_each(folder: Path) -> None:
+    evidence = read_evidence(folder)
+    drawn = all_charts(evidence)
+    (asked,) = [one for one in evidence.answers if one.crossings]
+    alone = [one for one in evidence.arms_of(asked) if one.fit]
+    assert [chart.name for chart in drawn if chart.question in {one.name for one in alone}] == []
+    (residuals,) = [chart for chart in drawn if chart.kind == "residuals"]
+    assert {mark.name for mark in residuals.points} == {one.arm for one in alone}
+    assert sum(len(mark.x) for mark in residuals.points) == sum(len(one.fit.residuals) for one in alone if one.fit)
 
 
 @pytest.mark.usefixtures("without_figures")

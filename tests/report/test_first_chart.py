@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import pytest
 from lawful.fitting.answer_table import answer_table, with_run_names
 from lawful.fitting.records import HeldOut
 from lawful.fitting.truth import Recovered
-from lawful.report import svg
+from lawful.report import scales, svg
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
 from lawful.report.marks import MISSED, HeldRow, Look, held_points, see_through
 from lawful.report.page import all_charts, leading_chart
@@ -39,6 +40,33 @@ def test_held_out_marks_keep_the_colour_of_their_group_and_only_a_miss_is_red():
     assert (inside.name, inside.colour, list(inside.y)) == ("held out", "level1of3", [2.05])
     assert (missed.name, missed.colour, list(missed.y)) == (MISSED, "held_out", [3.0])
     assert inside.is_open and missed.is_open and inside.symbol == missed.symbol == look.symbol
+    assert [*inside.low, *inside.high] == [*missed.low, *missed.high] == [1.9, 2.1]  # what had been forecast
+    assert inside.bars == missed.bars
+
+
+def test_bands_intervals_and_reference_lines_leave_the_runs_most_of_the_chart():
+    x = [1.0, 10.0, 100.0]
+    runs = Points(name="runs", x=x, y=[2.0, 1.5, 1.2], colour="arm0")
+    wide = [1e-3, 1e-3, 1e-3], [1e3, 1e3, 1e3]
+    chart = Chart(
+        name="c", kind="law", title="", caption="", alt="", x=Axis(title="N"), y=Axis(title="loss"),
+        bands=[Band(x=x, low=wide[0], high=wide[1], colour="arm0")],
+        lines=[Line(name="n-gram models", x=x, y=[90.0, 80.0, 70.0], colour="reference", is_reference=True)],
+        points=[runs, replace(runs, y=[1.9, 1.6, 1.3], low=wide[0], high=wide[1], bars="forecast", is_open=True)],
+        references=[Reference(y=50.0, label="far")],
+    )  # fmt: skip
+    _, (low, high) = scales.limits(chart)
+    assert math.log(2.0 / 1.2) / math.log(high / low) > 0.5
+    drawn = str(svg.plot(chart, "c"))
+    ends = [float(one) for one in re.findall(r'<line x1="[\d.]+%" x2="[\d.]+%" y1="([\d.]+)%"', drawn)]
+    assert ends == [100.0] * 3 and drawn.count(">forecast<") == 1  # cut at the edge, and named in the legend
+
+
+def test_the_lowest_and_the_highest_run_have_a_tick_near_them():
+    for low, high in ((0.3, 0.8), (1.5, 2.5), (2.1, 19.0), (1.6, 2.0), (0.95, 1.25), (2.05, 3.35), (3.0, 400.0)):
+        ticks = scales.log_ticks(low, high)
+        gaps = [math.log(after / one) for one, after in zip([low, *ticks], [*ticks, high], strict=True)]
+        assert len(ticks) >= 4 and max(gaps) < 0.36 * math.log(high / low), (low, high, ticks)
 
 
 def test_marks_of_two_groups_at_one_place_stay_there_and_are_sheer():
@@ -61,7 +89,7 @@ def test_bands_and_the_line_of_the_n_gram_model_have_their_words_in_the_legend()
     )  # fmt: skip
     drawn = str(svg.plot(chart, "c"))
     legend = drawn[drawn.index('class="legend"') :]
-    for word in ("95 % band of the curve", "95 % band of one more run", "n-gram model"):
+    for word in ("95 % band of the curve", "95 % band of a new run", "n-gram model"):
         assert legend.count(word) == 1
 
 

@@ -99,9 +99,14 @@ def test_the_first_heading_is_the_answers_headline_word_for_word_and_its_full_se
     answer = read_json(study / "fits" / "loss.json")
     assert first((study / "report.html").read_text(), "h1") == answer["headline"]
     plain = html.unescape((study / "report.md").read_text().replace("\\", ""))
-    assert f"**{answer['headline']}**" in plain and answer["basis"] in plain and answer["sentence"] in plain
+    interval, _, count = answer["basis"].rpartition("; ")
+    assert count == "16 runs"  # of the first screen: in the line that says on what the answer rests, and once
+    assert f"**{answer['headline']}**" in plain and interval in plain and answer["sentence"] in plain
     page = read(study / "report.html").text
-    assert answer["basis"] in page["answer"].replace("\xa0", " ") and answer["sentence"] in page["law"]
+    first_screen = page["answer"].replace("\xa0", " ")
+    assert interval in first_screen and answer["sentence"] in page["law"]
+    assert f"{interval}; {count}" not in first_screen
+    assert re.search(r"\d+ runs: 16 fitted \(\d sizes, ", first_screen)
 
 
 def test_the_first_section_holds_the_chart_of_the_answer_the_forecasts_the_doubt_and_what_to_do(study: Path) -> None:

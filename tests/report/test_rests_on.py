@@ -12,9 +12,10 @@ from lawful.report.table_page import evidence_of_table
 from lawful.tables import by_role
 
 
-def counted(rows: list[dict[str, object]]) -> str:
+def counted(rows: list[dict[str, object]], *, is_short: bool = False) -> str:
     table = with_run_names(by_role(rows))
-    return rests_on(evidence_of_table(table, answer_table(table, law="power_floor:params", draws=0), Path()))
+    answers = answer_table(table, law="power_floor:params", draws=0)
+    return rests_on(evidence_of_table(table, answers, Path()), is_short=is_short)
 
 
 def rows_of(sizes: int, seeds: int) -> list[dict[str, object]]:
@@ -34,6 +35,8 @@ def test_fitted_held_out_and_diverged_runs_add_up_to_all_runs_of_the_table():
     said = counted(rows)
     assert said.startswith("14 runs: 11 fitted (6 sizes from 10.0k to 320k parameters, 2 seeds), ")
     assert "2 held out at 640k parameters" in said and "1 diverged" in said
+    short = counted(rows, is_short=True)
+    assert short == "14 runs: 11 fitted (6 sizes, 2 seeds), 2 held out at 640k parameters and 1 diverged."
     total, *parts = (int(one) for one in re.findall(r"(\d+) (?:runs:|fitted|held out|diverged)", said))
     assert total == sum(parts) == len(rows)
 

@@ -17,9 +17,9 @@ from lawful.fitting.answers import Answer
 from lawful.fitting.curve_interval import mean_interval
 from lawful.report import scales
 from lawful.report.law_curve import law_curve
+from lawful.report.next_command import next_command
 from lawful.report.page import all_charts, leading_chart
 from lawful.report.table_page import evidence_of_table, write_table_page
-from lawful.report.words import next_command
 from lawful.schema import Question
 from lawful.tables import Observations, read_by_role, write_csv
 
@@ -67,7 +67,7 @@ def test_a_table_of_two_arms_is_answered_by_their_comparison():
     made = rows({"gelu": 1.0, "swiglu": 1.25})
     evidence = evidence_of_table(read(made), [lead, *each], Path("page.html"))
     chart = leading_chart(evidence, all_charts(evidence))
-    assert chart is not None and chart.title == "The arms and their laws"  # which nowhere cross
+    assert chart is not None and "cross" not in chart.title  # which they nowhere do
     saved = float(re.search(r"needs ([\d.]+) %", lead.headline)[1])
     assert saved == pytest.approx(20, abs=2)
 

@@ -187,7 +187,7 @@ class Table(Source):
         return self.source != "-" and (Path(self.source) / "study.json").exists()
 
     def read(
-        self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False
+        self, law: str | None = None, suits: Suits = any_law, *, is_told: bool = False, compares: bool = False
     ) -> tuple[Observations, str | Law | None, Columns]:
         """The rows, the law (None where neither told nor declared), the columns by role.
 
@@ -207,7 +207,7 @@ class Table(Source):
             from lawful.fitting.asked import declared
 
             try:
-                found = declared(self.source, name=self.question, suits=suits)
+                found = declared(self.source, name=self.question, suits=suits, compares=compares)
             except DeclarationError:  # its law is a file that was not named; another is asked for
                 if law is None or self.question is not None:
                     raise

@@ -60,7 +60,7 @@ def compare_command(
     from lawful.fitting.headline_arms import of_arms
     from lawful.fitting.number_text import interval
 
-    table, chosen, columns = asked.read(law)
+    table, chosen, columns = asked.read(law, compares=True)
     how: Any = {"floor": floor, "share": names_of(share), "cluster": cluster, **columns, **limited(bounds, fixed)}
     found = compare(table, by, law=chosen, **how)
     if asked.as_json:
@@ -112,7 +112,7 @@ def crossover_command(
     from lawful.fitting.crossover import crossover
     from lawful.fitting.headline_arms import of_crossing
 
-    table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None)
+    table, chosen, columns = asked.read(law, lambda law: len(law.inputs) == 1, is_told=x is not None, compares=True)
     if x is not None:
         chosen, columns = one_axis(table, law, x, columns)
     pair = None if arms is None else tuple(part.strip() for part in arms.split(","))

@@ -25,7 +25,7 @@ Name = Annotated[
     typer.Argument(
         metavar="[WORD]...",
         help="A code, as printed beside a warning; a law, a published fit, a parameter, a column, a word of an answer. "
-        "None: all codes.",
+        "None: the list of all.",
         autocompletion=_completions,
     ),
 ]
@@ -73,18 +73,39 @@ def laws_command(
 def explain(word: Name = None) -> None:
     """Say what a word of an answer means: the code of a refusal or a warning and what to do about it, a law, a
     parameter, a column, any other term."""
-    from lawful.codes import CODES
-
     if not word:
-        typer.echo("\n".join(_about_code(name) for name in CODES))
+        typer.echo(_everything())
         return
     asked = " ".join(word)
     found = _meanings(asked)
     if not found:
         near = _similar(asked)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`lawful explain` lists the codes."
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`lawful explain` lists the words."
         raise DeclarationError(f"nothing is called {shown(asked)}; {hint}")
     typer.echo("\n".join(found))
+
+
+def _everything() -> str:
+    """The names of all that is explained, by kind."""
+    from lawful import registry
+    from lawful.cli.glossary import WORDS
+    from lawful.codes import CODES
+    from lawful.fitting.published import PUBLISHED
+    from lawful.laws import FORMULA
+    from lawful.tables import COLUMNS
+
+    of_kind: dict[str, list[str]] = {}
+    for name, code in CODES.items():
+        of_kind.setdefault(code.kind, []).append(name)
+    kinds = {
+        "Words of an answer": WORDS,
+        **{f"Codes of a {kind}": names for kind, names in of_kind.items()},
+        "Laws": [name for name in registry.found("laws") if name != FORMULA],
+        "Published fits": PUBLISHED,
+        "Columns of a table": COLUMNS,
+    }
+    listed = [f"{kind}\n{_indented(', '.join(names))}" for kind, names in kinds.items()]
+    return "\n".join([*listed, "\nWhat one means: lawful explain WORD, such as `lawful explain pivot`."])
 
 
 def _similar(asked: str) -> list[str]:

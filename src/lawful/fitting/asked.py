@@ -28,9 +28,14 @@ class Declared:
 
 
 def declared(
-    folder: str | Path, *, name: str | None = None, suits: Callable[[Law], bool] = lambda law: True
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    suits: Callable[[Law], bool] = lambda law: True,
+    compares: bool = False,
 ) -> Declared | None:
-    """The study's question of that name, or its first that fits a law which suits; None where none does.
+    """The study's question of that name, or its first that fits a law which suits; None where none does. compares: arms
+    are compared, so of a study that asks about each arm apart the question about all of them is the first.
 
     Raises LawfulError where that question cannot be asked of the table (the next one's rows are no answer to it), and
     for a question with a law of the user's own that this process was not given by name.
@@ -41,7 +46,7 @@ def declared(
     if name is not None and name not in known:
         raise DeclarationError(f"question: {study.name} asks no {name!r}; it asks {', '.join(known)}.")
     table = with_coordinates(read_runs(home.folder), study)
-    for question in study.questions:
+    for question in questions_of(study) if compares else study.questions:
         if question.law == "paired" or name not in (None, question.name):
             continue
         if not (question.law in ("power", "power_floor") or suits(stored(question.law_spec))):

@@ -41,10 +41,10 @@ def of_arms(found: Comparison | None, pairs: Sequence[ArmPair] = (), severe: Seq
         if blocking and blocking[0].code == "misfit"
         else advice(blocking[0].code) or ""
         if blocking
-        else f"Train about {seeds.value} more seeds of each arm ({seeds.ci95[0]} to {seeds.ci95[1]}) to see whether "
+        else f"Train about {seeds.value} more seeds of each ({seeds.ci95[0]} to {seeds.ci95[1]}) to see whether "
         "the exponents differ."
         if seeds
-        else "Train both arms over a wider range, or with more seeds."
+        else "Train both over a wider range, or with more seeds."
         if not found or found.verdict in ("no difference shown", "not decided", "the arms differ")
         else "Add sizes over a wider range, or more seeds: how the gap changes with scale is not decided."
         if found.decision == "not decided"
@@ -79,10 +79,10 @@ def _claim(arms: Sequence[str], found: Comparison | None, crossings: Sequence[Cr
         crossed = [one for one in crossings if one.at is not None]
         if crossed:
             sentence, basis = _crossing(crossed[0])
-            return f"{sentence[:-1]}; of {many} arms none is ahead throughout.", basis
-        return f"The {many} arms differ, but none is shown to be ahead of all others.", _p(found)
+            return f"{sentence[:-1]}; of {many} variants none is ahead throughout.", basis
+        return f"The {many} variants differ, but none is shown to be ahead of all others.", _p(found)
     if found is None or crossings:
-        ahead = f"{named_arm(best)} is ahead of the other {number_word(len(arms) - 1)} arms over the range of the runs."
+        ahead = f"{named_arm(best)} is ahead of the other {number_word(len(arms) - 1)} over the range of the runs."
         return ahead, _p(found)
     return _least_of(best, arms, found)
 
@@ -91,7 +91,7 @@ def _least_of(best: str, arms: Sequence[str], found: Comparison) -> tuple[str, s
     """The arm that needs least at one loss: where no crossing was sought, nothing is known of other losses."""
     of = found.multipliers[0].of
     fewest = "fewest" if of.endswith("s") else "least"
-    least = f"{named_arm(best)} needs the {fewest} {of} of the {number_word(len(arms))} arms"
+    least = f"{named_arm(best)} needs the {fewest} {of} of the {number_word(len(arms))} variants"
     order = {
         "exponents differ": "their exponents differ, so the order may change with scale",
         "exponents agree": "their exponents agree",
@@ -135,15 +135,15 @@ def of_crossing(found: Crossing, warnings: Sequence[Warning] = ()) -> Headline:
         return Headline(sentence=capped(sentence), basis=basis, next_step=advice(severe[0].code) or "")
     if found.at is not None:
         sentence, interval = _crossing(found)
-        return Headline(sentence=capped(sentence), basis=interval, next_step="Train both arms beyond the crossing.")
+        return Headline(sentence=capped(sentence), basis=interval, next_step="Train both beyond the crossing.")
     if found.leader is not None:
         other = next(arm for arm in found.arms if arm != found.leader)
         sentence = (
             f"{named_arm(found.leader)} is ahead of {named_arm(other)} at every {_size(found.axis_name)} measured."
         )
-        return Headline(sentence=capped(sentence), basis=basis, next_step="Train both arms at one larger scale.")
+        return Headline(sentence=capped(sentence), basis=basis, next_step="Train both at one larger scale.")
     sentence = f"Neither a crossing nor a steady lead is established between {listed(found.arms, 'and')}."
-    step = "Train both arms over a wider range, or with more seeds."
+    step = "Train both over a wider range, or with more seeds."
     return Headline(sentence=capped(sentence), basis=basis, next_step=step)
 
 
@@ -279,11 +279,11 @@ def of_paired(found: Paired, severe: Sequence[Warning] = ()) -> Headline:
     if len(found.arms) == 2:
         sentence = f"{named_arm(found.best)} has a loss {abs(nearest.mean):.2g} lower than {named_arm(other)}{tail}."
     else:
-        sentence = f"{named_arm(found.best)} has the lowest loss of the {number_word(len(found.arms))} arms{tail}."
+        sentence = f"{named_arm(found.best)} has the lowest loss of the {number_word(len(found.arms))} variants{tail}."
     return Headline(sentence=capped(sentence), basis=basis, next_step=step)
 
 
 def _p(found: Comparison | None) -> str:
     if found is None:
         return ""
-    return "one law for all arms: p " + ("< 0.0001" if found.p < 1e-4 else f"= {found.p:.2g}")
+    return "that one law serves all: p " + ("< 0.0001" if found.p < 1e-4 else f"= {found.p:.2g}")

@@ -12,6 +12,7 @@ from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.headline_text import OF_EXPONENTS, Headline, advice, capped, short_doubt
 from lawful.fitting.holdout import are_held
 from lawful.fitting.number_text import amount_of, counted, factor, interval, percent, percent_range
+from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.records import HeldOut, HeldOutRow
 from lawful.fitting.uncertainty import says_nothing
 from lawful.laws.chinchilla import Chinchilla
@@ -50,12 +51,12 @@ def of_fit(
         why = short_doubt(blocking[0], fit.law)
         if forecast == HELD and blocking[0].code == "misfit":
             sentence = f"Forecasts of the held-out runs held to {_worst(held)} %, but {why}: no exponent is quoted."
-            all_inside = f"all {len(held)} inside their 95 % intervals; fitted on {runs}"
+            all_inside = f"all {len(held)} inside their 95 % intervals{_reach(held)}; fitted on {runs}"
             return Headline(sentence=sentence, basis=all_inside, next_step=next_step)
         fall = percent(_whole_fall(fit))
         if blocking[0].code == "misfit" and not fall.startswith("-"):
             sentence = f"From the smallest run to the largest the loss falls by {fall} %, but {why}."
-            about = f"{_by_what(fit)}; {runs if held else f'{forecast}; {runs}'}"
+            about = f"{_about_fall(fit)}; {runs if held else f'{forecast}; {runs}'}"
             return Headline(sentence=capped(sentence), basis=about, next_step=next_step)
         return Headline(sentence=f"No exponent is quoted: {why}.", basis=runs, next_step=next_step)
     known, unknown = _cuts(fit, doubts)
@@ -88,7 +89,7 @@ def of_fit(
     basis = [f"{percent_range(low, high)} %" + (f" ({one.thing})" if len(known) > 1 else "")
              for one in known for low, high in [one.ci95]]  # fmt: skip
     intervals = f"95 % interval{'s' if len(basis) > 1 else ''} {', '.join(basis)}; " if basis else ""
-    intervals += f"{_by_what(fit)}; " if "smallest run" in sentence else ""
+    intervals += f"{_about_fall(fit)}; " if "smallest run" in sentence else ""
     intervals += "".join(f"{one}; " for one in _open_exponents(fit, doubts))
     return Headline(sentence=capped(f"{sentence}; {forecast}."), basis=f"{intervals}{runs}", next_step=next_step)
 
@@ -167,11 +168,19 @@ def _cuts(fit: FittedLaw, doubts: Sequence[Warning]) -> tuple[list[_Cut], list[s
 
 
 def _open_exponents(fit: FittedLaw, doubts: Sequence[Warning]) -> list[str]:
-    """The intervals of the exponents that are not determined."""
+    """The intervals of the exponents that are not determined: of a power of an axis as what it means for the loss."""
     names = dict.fromkeys(one.sentence.partition(" ")[0] for one in doubts if one.code == "not_identified")
-    return [
-        f"95 % interval of {name} {interval(*fit.params[name].ci95, '.2g')}" for name in names if name in fit.params
-    ]
+    axes = dict(zip(("alpha", "beta"), fit.model.inputs, strict=False)) if type(fit.model) in POWER_TERMS else {}
+    said = []
+    for name in (one for one in names if one in fit.params):
+        low, high = fit.params[name].ci95
+        if name in axes and not isinstance(fit.model, Power | Saturating):
+            thing = thing_of(axes[name], fit.data.columns.get(axes[name]))
+            cut = percent_range(1 - 10 ** -max(low, 0.0), 1 - 10 ** -max(high, 0.0))
+            said.append(f"95 % interval of the cut by tenfold {thing} {cut} %")
+        else:
+            said.append(f"95 % interval of {name} {interval(low, high, '.2g')}")
+    return said
 
 
 _STEPS = re.compile(r"(?:\w+[._ /])?(step|iteration|update|epoch|sample|example)s?\Z", re.I)
@@ -196,6 +205,25 @@ def _whole_fall(fit: FittedLaw) -> float:
     """The share by which the loss falls from the run with the smallest axes to that with the largest."""
     rows = fit.by_size
     return 1 - rows[-1].observed / rows[0].observed if rows else 0.0
+
+
+def _about_fall(fit: FittedLaw) -> str:
+    """From which loss to which, how far seeds alone may move that share, and by what a run is small or large."""
+    rows, noise = fit.by_size, fit.goodness.sigma_run
+    ends = f"loss {rows[0].observed:.3g} to {rows[-1].observed:.3g}" if rows else ""
+    replicates = (fit.goodness.lack_of_fit or {}).get("dof_replicates", 0)
+    if not rows or noise is None or not math.isfinite(noise) or not replicates >= 1:
+        return "; ".join(part for part in (ends, _by_what(fit)) if part)
+    reach = t_quantile(0.975, float(replicates)) * math.sqrt(2) * noise  # two runs, each with its own noise
+    ratio = rows[-1].observed / rows[0].observed
+    range_ = percent_range(1 - ratio * math.exp(reach), 1 - ratio * math.exp(-reach))
+    return f"95 % interval {range_} % by the noise between seeds; {ends}; {_by_what(fit)}"
+
+
+def _reach(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response = LOG) -> str:
+    """How far the widest interval of a forecast reaches to either side."""
+    widest = math.sqrt(_widest(held, response))
+    return f" (± {percent(widest - 1)} % at most)" if 1 < widest < math.inf else ""
 
 
 def _forecasts(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response = LOG) -> str:
@@ -230,7 +258,7 @@ def _widest(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response) 
 def _by_what(fit: FittedLaw) -> str:
     """By what the smallest and the largest run are: `by_size` orders them so."""
     things = " times ".join(thing_of(axis, fit.data.columns.get(axis)) for axis in fit.model.inputs)
-    return f"smallest and largest of the fitted runs by {things}"
+    return f"fitted runs ordered by {things}"
 
 
 def _ends(row: HeldOut | HeldOutRow) -> tuple[float, float]:

@@ -67,7 +67,7 @@ def named_arm(arm: str) -> str:
 
 def listed(arms: Sequence[str], word: str) -> str:
     if len(arms) > 3:
-        return f"the {number_word(len(arms))} arms"
+        return f"the {number_word(len(arms))} variants"
     names = [named_arm(arm) for arm in arms]
     return f"{', '.join(names[:-1])} {word} {names[-1]}" if len(names) > 1 else "".join(names)
 

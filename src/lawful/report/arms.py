@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lawful.fitting.answers import Answer
+from lawful.fitting.headline_text import listed
 from lawful.fitting.paired import Paired
 from lawful.plugins import Column, columns
 from lawful.report import charts as drawing
@@ -20,12 +21,15 @@ from lawful.report.law_curve import law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
     MISSED,
+    arm_title,
     axis_title,
     held_out_rows,
     loss_title,
     references_of,
     runs_of,
     see_through,
+    short_name,
+    with_forecasts,
 )
 from lawful.report.ratio_chart import ratio_chart
 from lawful.report.table import Table
@@ -252,16 +256,17 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         return None
     axis, column = drawn[-1].axis, drawn[-1].column
     counts = count_lines(evidence, loss) if column == "unique_tokens" else []
-    names = ", ".join(line.name.removesuffix(" model") for line in counts)
+    names = ", ".join(line.hover.removesuffix(" model") for line in counts)
     hollow = [marks for part in drawn for marks in part.hollow]
     shown = [row for part in drawn for row in part.rows]
     arms = ", ".join(part.marks.name for part in drawn)
+    who = listed([part.marks.name for part in drawn], "and").removeprefix("the ")
     cross = any(pair.crossing and pair.crossing.at is not None for pair in answer.crossings)
     return Chart(
         name=f"{name}_arms",
         kind="law",
         question=name,
-        title="The arms, their laws and where they cross" if cross else "The arms and their laws",
+        title=f"Loss against {short_name(axis, column)}: {who}" + (", and where they cross" if cross else ""),
         caption="A mark is a run, a line the arm's own law with its 95 % band. "
         + ("Hollow marks were held out: forecast, never fitted. " if hollow else "")
         + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
@@ -272,7 +277,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         lines=[*(part.law for part in drawn), *counts],
         points=see_through([*(part.marks for part in drawn), *hollow]),
         references=[] if counts else references_of(evidence, shown, answer.question)[0],
-        legend_title="arm",
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
 
@@ -297,9 +302,11 @@ def _arm_of_chart(evidence: Evidence, answer: Answer, loss: str) -> _Drawn | Non
     y = [float(value) for value in curve.predict(**{axis: grid})]
     hollow = []
     for is_inside, name in ((True, f"{arm}, held out"), (False, f"{arm}, {MISSED}")):
-        some = [one.row for one in held if one.forecast.is_inside == is_inside]
+        some = [one for one in held if one.forecast.is_inside == is_inside]
         if some:
-            marks = replace(_marks(name, some, column, loss, index), is_open=True)
+            marks = with_forecasts(
+                replace(_marks(name, [one.row for one in some], column, loss, index), is_open=True), some
+            )
             hollow.append(marks if is_inside else replace(marks, colour="held_out"))
     return _Drawn(
         axis=axis,
@@ -340,7 +347,7 @@ def _levels_chart(evidence: Evidence, answer: Answer, found: Paired) -> Chart:
         y=Axis(title=loss_title(rows, loss)),
         lines=lines,
         points=points,
-        legend_title="arm",
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
 

@@ -172,33 +172,37 @@
     if (wrong) return `${wrong}: expected a positive number such as 70B or 1e9.`;
     const said = predict(held, at);
     const far = Math.max(...held.axes.map((axis) => Math.max(at[axis] / held.domain[axis][1], held.domain[axis][0] / at[axis])));
-    return `Loss ${exact(said.value)}, one more run ${interval(said.new_run, exact)}, the curve ${interval(said.mean, exact)} (95 %).`
-      + ("params" in at && "tokens" in at ? ` 6ND is ${count(6 * at.params * at.tokens, true)}.` : "")
-      + (far > 1.001 ? ` This lies ${Number(far.toPrecision(2))} times outside the runs.` : "");
+    return `Loss ${exact(said.value)}\n95 % interval of a new run ${interval(said.new_run, exact)}, of the curve ${interval(said.mean, exact)}`
+      + ("params" in at && "tokens" in at ? `\n6ND is ${count(6 * at.params * at.tokens, true)}` : "")
+      + (far > 1.001 ? `\nThis lies ${Number(far.toPrecision(2))} times outside the runs.` : "");
   }
 
   function bestLine(held, form) {
     const best = held.frontier, given = (name) => number(form.elements[name].value);
     const column = (name, end) => best[name].map((row) => row[end]);
-    const cost = (flops) => (given("rate") > 0 && given("price") > 0 ? ` ${count(flops / given("rate") / 3600)} GPU hours, price ${count(flops / given("rate") / 3600 * given("price"))}.` : "");
+    const atLeast = (value) => (value < 0.01 ? "less than 0.01" : count(value));
+    const cost = (flops) => {
+      const hours = flops / given("rate") / 3600, price = hours * given("price");
+      return given("rate") > 0 && given("price") > 0 ? `\n${atLeast(hours)} GPU hours, price ${atLeast(price)}` : "";
+    };
     const say = (flops) => ["params", "tokens", "loss"].map((name) => {
       const [value, low, high] = [0, 1, 2].map((end) => between(best.flops, column(name, end), flops));
       const shown = name === "loss" ? exact : (one) => count(one);
       const symbol = { params: "N*", tokens: "D*", loss: "loss" }[name];
-      return `${symbol} ${shown(value)}${low === null || high === null ? "" : ` ${interval([low, high], shown)}`}`;
-    }).join(", ");
+      return `\n${symbol} ${shown(value)}${low === null || high === null ? "" : ` ${interval([low, high], shown)}`}`;
+    }).join("");
     const range = `${count(best.flops[0], true)} to ${count(best.flops[best.flops.length - 1], true)}`;
     const budget = given("budget"), target = given("target"), lines = [];
     if (between(best.flops, best.flops, budget) === null) lines.push(`Budget: these runs decide the best use of ${range} only.`);
-    else lines.push(`For ${count(budget, true)}, by ${best.law}: ${say(budget)}.${cost(budget)}`);
+    else lines.push(`For ${count(budget, true)}, by ${best.law}, with 95 % intervals:${say(budget)}${cost(budget)}`);
     const needed = between(column("loss", 0), best.flops, target);
     if (needed === null) lines.push(`Loss ${form.elements.target.value}: no budget of ${range} has it as its least loss.`);
     else {
       const [early, late] = [1, 2].map((end) => between(column("loss", end), best.flops, target));
       const open = `${early === null ? "?" : count(early, true)}, ${late === null ? "?" : count(late, true)}`;
-      lines.push(`Loss ${exact(target)} needs ${count(needed, true)} [${open}]: ${say(needed)}.${cost(needed)}`);
+      lines.push(`Loss ${exact(target)} needs ${count(needed, true)} [${open}]:${say(needed)}${cost(needed)}`);
     }
-    return lines.join("\n");
+    return lines.join("\n\n");
   }
 
   function start() {

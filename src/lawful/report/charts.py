@@ -58,8 +58,8 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """Marks; `is_open` draws them hollow (held out). `low` and `high` are intervals in y, if there are any. `runs`: the
-    run of each, where a mark is a run."""
+    """Marks; `is_open` draws them hollow (held out). `low` and `high` are intervals in y, if there are any, `bars` what
+    the legend calls them. `runs`: the run of each, where a mark is a run."""
 
     name: str
     x: Sequence[float]
@@ -71,6 +71,7 @@ class Points:
     runs: Sequence[str] = ()
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    bars: str = ""
     legend: str = ""  # entries that share it are shown, and toggled, as one
     is_sheer: bool = False  # marks of others may lie below
 
@@ -87,6 +88,7 @@ class Line:
     legend: str = ""
     hover: str = ""
     run: str = ""  # whose course it is
+    is_reference: bool = False  # as Reference: it takes no room from the marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,7 @@ class Reference:
 
 def band_name(band: Band) -> str:
     """In the legend."""
-    return "95 % band of one more run" if band.is_of_new_run else "95 % band of the curve"
+    return "95 % band of a new run" if band.is_of_new_run else "95 % band of the curve"
 
 
 @dataclass(frozen=True, kw_only=True)

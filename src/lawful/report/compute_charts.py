@@ -18,6 +18,7 @@ from lawful.report.evidence import Evidence
 from lawful.report.law_curve import LawCurve
 from lawful.report.marks import (
     CURVE_POINTS,
+    MISSED,
     HeldRow,
     Look,
     hover_of,
@@ -28,6 +29,7 @@ from lawful.report.marks import (
     runs_of,
     scale_of,
     value_of,
+    with_forecasts,
 )
 from lawful.report.tables import number
 from lawful.schema import Observation
@@ -138,8 +140,9 @@ def against_compute(compute: Compute, held: Sequence[HeldRow]) -> Chart:
             )
         )
         points.append(_marks(compute, mine, name, compute.flops, look))
-    if held:
-        points.append(_held(compute, held))
+    for is_inside in (True, False):
+        if some := [one for one in held if one.forecast.is_inside == is_inside]:
+            points.append(held_by_compute(compute, some, is_inside=is_inside))
     best = compute.frontier
     if best and not best.undecided:
         value, low, high = ends(best.loss)
@@ -307,18 +310,19 @@ def _marks(compute: Compute, chosen: np.ndarray, name: str, along: np.ndarray, l
     )
 
 
-def _held(compute: Compute, held: Sequence[HeldRow]) -> Points:
+def held_by_compute(compute: Compute, held: Sequence[HeldRow], *, is_inside: bool) -> Points:
     question, columns = compute.answer.question, compute.curve.columns
     rows = [one.row for one in held]
     six = [6 * value_of(row, columns["params"]) * value_of(row, columns["tokens"]) for row in rows]
-    return Points(
-        name="held out",
+    marks = Points(
+        name="held out" if is_inside else MISSED,
         x=plain([value_of(row, "flops") for row in rows] if compute.is_exact else six),
         y=[value_of(row, question.loss) for row in rows],
-        colour="held_out",
+        colour="ink" if is_inside else "held_out",
         symbol="diamond",
         is_open=True,
         hover=[hover_of(one.row, question, one.forecast) for one in held],
         runs=runs_of(rows),
-        legend="held_out",
+        legend="held_out" if is_inside else "missed",
     )
+    return with_forecasts(marks, held)

@@ -23,13 +23,16 @@ def count_lines(evidence: Evidence, loss: str) -> list[Line]:
                 by_name.setdefault(str(entry.get("name")), {}).setdefault(size, []).append(value)
     return [
         Line(
-            name=f"{name} model",
+            name="n-gram models",
             x=sorted(found),
             y=[float(np.mean(found[size])) for size in sorted(found)],
             colour="reference",
             dash="dot",
             is_thin=True,
+            is_named=True,
+            legend="counts",
             hover=f"{name} model",
+            is_reference=True,
         )
         for name, found in by_name.items()
         if len(found) > 1

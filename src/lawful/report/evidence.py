@@ -37,7 +37,8 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """Runs left out for one reason: (id, rung) each. `question` is empty where every question leaves them out."""
+    """Runs left out for one reason: (id, rung) each. `question` names the questions that leave just these out; it is
+    empty where every question does."""
 
     reason: str
     question: str
@@ -161,7 +162,10 @@ class Evidence:
                     found = groups.setdefault((item.reason, about), [])
                     if (item.run, item.rung) not in found:
                         found.append((item.run, item.rung))
-        return [LeftOut(reason=reason, question=about, runs=tuple(runs)) for (reason, about), runs in groups.items()]
+        alike: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+        for (reason, about), runs in groups.items():
+            alike.setdefault((reason, tuple(runs)), []).append(about)
+        return [LeftOut(reason=reason, question=", ".join(asked), runs=runs) for (reason, runs), asked in alike.items()]
 
 
 def doubts_of(answer: Answer) -> list[Warning]:

@@ -121,15 +121,17 @@ def draw(chart: Chart, columns: int | None = None) -> Figure:
             linestyle=_STYLES[line.dash],
             linewidth=0.7 if line.is_thin else 1.4,
             alpha=0.75 if line.is_thin else 1.0,
-            label=line.name if line.is_named else None,
+            label=line.name if line.is_named and line.name not in named else None,
             zorder=2,
         )
+        named.add(line.name)
     for points in chart.points:
         colour = charts.resolve(points.colour)
         if points.low:
-            below = [max(y - low, 0) for y, low in zip(points.y, points.low, strict=True)]
-            above = [max(high - y, 0) for y, high in zip(points.y, points.high, strict=True)]
-            axes.errorbar(points.x, points.y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1, zorder=2)
+            bars = axes.vlines(points.x, points.low, points.high, colors=colour, linewidth=1, zorder=2)
+            if points.bars and points.bars not in named:
+                bars.set_label(points.bars)
+                named.add(points.bars)
         axes.scatter(
             points.x,
             points.y,
@@ -139,9 +141,10 @@ def draw(chart: Chart, columns: int | None = None) -> Figure:
             edgecolors=colour if points.is_open or points.is_sheer else charts.LIGHT["paper"],
             alpha=0.6 if points.is_sheer and not points.is_open else None,
             linewidths=1.4 if points.is_open else 0.6,
-            label=points.name,
+            label=points.name if points.name not in named else None,
             zorder=3,
         )
+        named.add(points.name)
     _finish(axes, chart, is_narrow=columns == 1)
     return figure
 

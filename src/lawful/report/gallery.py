@@ -7,16 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from lawful.fitting.headline_text import listed
 from lawful.report import charts, tables
-from lawful.report.charts import Axis, Band, Chart, Line
+from lawful.report.charts import Axis, Band, Chart, Line, Points
+from lawful.report.compute_charts import Compute, held_by_compute
 from lawful.report.evidence import Curve, Evidence
 from lawful.report.law_charts import compute_of_answer, question_charts
 from lawful.report.law_curve import law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
+    MISSED,
     Look,
+    arm_title,
     axis_title,
     held_marks,
+    held_out_rows,
     level_name,
     levels_of,
     loss_title,
@@ -42,6 +47,54 @@ def gallery(evidence: Evidence) -> list[Chart]:
         drawn += [chart for chart in (_arms_by_compute(evidence), _arms(evidence)) if chart]
     training = _training(evidence)
     return [*drawn, training] if training else drawn
+
+
+def together(evidence: Evidence, drawn: Sequence[Chart]) -> list[Chart]:
+    """Without the charts of an arm's own law that a chart of all arms shows along the same axis, and with the residuals
+    of arms whose laws have one axis in one chart."""
+    own = {one.name: (parent.name, str(one.arm)) for one in evidence.answers if (parent := evidence.parent(one))}
+    shared = {(chart.question, chart.x) for chart in drawn if chart.kind == "law" and chart.question not in own}
+    of_arms: dict[tuple[str, Axis], list[tuple[str, Chart]]] = {}
+    made = []
+    for chart in drawn:
+        of, arm = own.get(chart.question, ("", ""))
+        if of and chart.kind == "residuals" and not chart.legend_title:
+            of_arms.setdefault((of, chart.x), []).append((arm, chart))
+        elif (of, chart.x) not in shared or chart.kind != "law":
+            made.append(chart)
+    return [*made, *(_residuals_of_arms(evidence, *entry) for entry in of_arms.items())]
+
+
+def _residuals_of_arms(evidence: Evidence, of: tuple[str, Axis], found: Sequence[tuple[str, Chart]]) -> Chart:
+    points = []
+    for arm, chart in found:
+        index = evidence.arms.index(arm) if arm in evidence.arms else 0
+        for marks in chart.points:
+            look = Look(colour=f"arm{index % charts.ARMS}", index=index, legend=f"arm{index}")
+            is_missed = marks.colour == "held_out"
+            points.append(
+                replace(
+                    marks,
+                    name=f"{arm}, {marks.name}" if marks.is_open else arm,
+                    colour=marks.colour if is_missed else look.colour,
+                    symbol=look.symbol,
+                    legend=look.legend,
+                )
+            )
+    first = found[0][1]
+    fitted = [(arm, [y for one in chart.points if not one.is_open for y in one.y]) for arm, chart in found]
+    spreads = ", ".join(f"{arm} {np.std(residuals):.2g}" for arm, residuals in fitted if residuals)
+    return replace(
+        first,
+        name=f"{of[0]}_residuals",
+        question=of[0],
+        title=f"Residuals of {of[0]}",
+        caption=f"Observed above (+) or below (−) the law of the run's own {arm_title(evidence)}. Standard deviations"
+        f"{' in %' if first.y.suffix else ''}: {spreads}.",
+        alt=f"Residuals of {len(found)} laws along {first.x.title}, a colour for each {arm_title(evidence)}.",
+        points=see_through(points),
+        legend_title=arm_title(evidence),
+    )
 
 
 def _points_alone(evidence: Evidence) -> Chart | None:
@@ -128,7 +181,7 @@ def _arms(evidence: Evidence) -> Chart | None:
         lines=lines,
         points=see_through(points),
         references=references,
-        legend_title=evidence.study.arm or "arm",
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
 
@@ -153,11 +206,13 @@ def _arms_by_compute(evidence: Evidence) -> Chart | None:
         for seen in ([one.size for _, one in known], [one.tokens for _, one in known])
     )
     bands, lines, points = [], [], []
+    hollow: list[Points] = []
     for arm, compute in known:
         index = evidence.arms.index(arm) if arm in evidence.arms else 0
         look = Look(colour=f"arm{index % charts.ARMS}", index=index, legend=f"arm{index}")
         marks = points_of(arm, compute.rows, "", asked.question, look=look)
         points.append(replace(marks, x=plain(compute.flops), y=plain(compute.loss)))
+        hollow += _held_of_arm(evidence, arm, compute, look)
         x = plain(compute.price(sizes) * tokens)
         at = {"params": sizes, "tokens": tokens}
         if spread := compute.curve.band(**at):
@@ -169,19 +224,30 @@ def _arms_by_compute(evidence: Evidence) -> Chart | None:
     return Chart(
         name="arms_by_compute",
         kind="arms",
-        title="The arms against compute",
-        caption="A mark is a run; a line is the arm's own law where size and tokens grow together, from the least of "
-        "both to the most.",
+        title=f"Loss against compute: {listed([arm for arm, _ in known], 'and').removeprefix('the ')}",
+        caption="A mark is a run, a line its own law where size and tokens grow together, from the least of both to "
+        "the most." + (" Hollow marks were held out: never fitted." if hollow else ""),
         alt=f"{loss_title(rows, asked.question.loss)} against training compute for "
         f"{', '.join(arm for arm, _ in known)}.",
         x=known[0][1].axis,
         y=Axis(title=loss_title(rows, asked.question.loss)),
         bands=bands,
         lines=lines,
-        points=see_through(points),
-        legend_title=evidence.study.arm or "arm",
+        points=see_through([*points, *hollow]),
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
+
+
+def _held_of_arm(evidence: Evidence, arm: str, compute: Compute, look: Look) -> list[Points]:
+    held = held_out_rows(evidence, compute.answer)
+    made = []
+    for is_inside, name in ((True, f"{arm}, held out"), (False, f"{arm}, {MISSED}")):
+        if some := [one for one in held if one.forecast.is_inside == is_inside]:
+            marks = replace(held_by_compute(compute, some, is_inside=is_inside), name=name)
+            marks = replace(marks, symbol=look.symbol, legend=look.legend)
+            made.append(replace(marks, colour=look.colour) if is_inside else marks)
+    return made
 
 
 def _have_courses(arms: Sequence[str], rows: Sequence[Observation], column: str) -> bool:
@@ -267,7 +333,7 @@ def _training(evidence: Evidence) -> Chart | None:
         x=Axis(title="Tokens seen"),
         y=Axis(title=f"{kind.capitalize()} loss"),
         lines=lines,
-        legend_title=evidence.study.arm or "arm" if by_arm else "Size",
+        legend_title=arm_title(evidence) if by_arm else "Size",
         is_wide=True,
     )
 

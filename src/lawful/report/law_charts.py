@@ -19,6 +19,7 @@ from lawful.report.exponent_chart import exponent_chart
 from lawful.report.law_curve import LawCurve, law_curve
 from lawful.report.marks import (
     CURVE_POINTS,
+    FORECAST_BARS,
     MOST_LEVELS,
     HeldRow,
     Look,
@@ -172,7 +173,16 @@ def _curves_at_levels(
             )
         name = f"law at {level_name(other, level)}" if other else "fitted law"
         lines.append(Line(name=name, x=plain(grid), y=plain(predicted), colour=colour, legend=key, is_named=not other))
+    if len(levels) > 1 and curve.response.is_log and _hide_each_other(bands, lines):
+        bands = [band for band in bands if not band.is_of_new_run]
     return bands, lines
+
+
+def _hide_each_other(bands: Sequence[Band], lines: Sequence[Line]) -> bool:
+    """Whether a curve's own band is wider than all curves together: paler ones about it would fill the chart."""
+    span = math.log(max(max(line.y) for line in lines) / min(min(line.y) for line in lines))
+    own = [band for band in bands if not band.is_of_new_run]
+    return any(float(np.median(np.log(np.array(band.high) / np.array(band.low)))) > span for band in own)
 
 
 def _published_lines(one: Published, axis: str, other: str, levels: Sequence[float], own: Sequence[Line]) -> list[Line]:
@@ -215,7 +225,7 @@ def _caption(
     if coloured_by:
         text += f" Marks take the colour of the nearest curve's {coloured_by}."
     if held:
-        text += " Hollow marks were held out: declared before training, forecast, never fitted."
+        text += " Hollow marks were held out: declared before training, never fitted; a bar is a forecast's interval."
     if off:
         text += f" Off the chart: {', '.join(off)}."
     return text
@@ -264,6 +274,7 @@ def _forecast(
                 runs=runs_of([one.row for one in ahead]),
                 low=[low for low, _ in bounds] if have_bounds else (),
                 high=[high for _, high in bounds] if have_bounds else (),
+                bars=FORECAST_BARS if have_bounds else "",
                 legend="held_out",
             ),
         ],
@@ -301,7 +312,8 @@ def _residuals(answer: Answer, curve: LawCurve, rows: Sequence[Observation], hel
         for is_inside in (True, False):
             some = [one for one in own if one.forecast.is_inside == is_inside]
             residuals = beyond([one.row for one in some]) if some else []
-            points += [replace(one, y=residuals) for one in held_points(some, column, question, looks[index])]
+            hollow = held_points(some, column, question, looks[index])
+            points += [replace(one, y=residuals, low=(), high=(), bars="") for one in hollow]
     spread, unit = float(np.std(beyond(rows))), " %" if curve.response.is_log else ""
     return Chart(
         name=f"{question.name}_residuals",

@@ -27,7 +27,7 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
         parts += ["## What is wrong with this as evidence", _bullets(study.faults)]
     if severe := words.severe_doubts(evidence):
         parts += ["## Severe doubts", _bullets(severe)]
-    if rests := rests_on(evidence):
+    if rests := rests_on(evidence, is_short=True):
         parts.append(markdown_text(rests))
     parts.append(_facts([*words.first_facts(evidence), *words.key_facts(evidence)]))
     if known := truth.truth_table(evidence):

@@ -120,7 +120,13 @@ def points_of(name: str, rows: Sequence[Observation], column: str, question: Que
     )
 
 
-MISSED = "held out, outside its 95 % interval"
+def arm_title(evidence: Evidence) -> str:
+    """What the arms are, over their entries in a legend."""
+    return evidence.study.arm if evidence.study.arm and evidence.study.arm != "arm" else "variant"
+
+
+MISSED = "held out, outside its interval"
+FORECAST_BARS = "95 % forecast interval"
 
 
 def held_points(held: Sequence[HeldRow], column: str, question: Question, look: Look) -> list[Points]:
@@ -132,8 +138,17 @@ def held_points(held: Sequence[HeldRow], column: str, question: Question, look: 
             marks = points_of(name, [one.row for one in mine], column, question, look=look)
             hover = [hover_of(one.row, question, one.forecast) for one in mine]
             colour, legend = (look.colour, "held_out") if is_inside else ("held_out", "missed")
-            made.append(replace(marks, is_open=True, hover=hover, colour=colour, legend=legend))
+            marks = replace(marks, is_open=True, hover=hover, colour=colour, legend=legend)
+            made.append(with_forecasts(marks, mine))
     return made
+
+
+def with_forecasts(marks: Points, held: Sequence[HeldRow]) -> Points:
+    """With the interval of each one's forecast; without any where one of them has none."""
+    ends = [one.forecast.interval for one in held]
+    if any(math.isnan(end) for pair in ends for end in pair):
+        return marks
+    return replace(marks, low=[low for low, _ in ends], high=[high for _, high in ends], bars=FORECAST_BARS)
 
 
 def held_marks(rows: Sequence[Observation], column: str, question: Question) -> Points:

@@ -283,13 +283,52 @@
     image.src = address;
   }
 
+  // The marks of a figure as rows, and of each line that has a name a few places: what it shows, as text.
+  function rowsOf(figure) {
+    const plot = figure.querySelector(".plot"), seen = places(plot);
+    const [across, up] = [axis(plot.dataset.x), axis(plot.dataset.y)];
+    const named = Object.fromEntries([...figure.querySelectorAll(".legend button")].map((entry) => [entry.dataset.legend, entry.textContent]));
+    const row = (node, x, y, text) => [named[node.closest("[data-legend]")?.dataset.legend] || "", across(x / seen.area.width), up(1 - y / seen.area.height), text];
+    const marks = seen.marks.map(({ node, x, y }) => row(node, x, y, (node.dataset.says || "").replace(/\n/g, ", ")));
+    const lines = seen.lines.filter(({ node }) => !node.dataset.run).flatMap(({ node, corners }) => {
+      const every = Math.max(1, Math.ceil(corners.length / 9));
+      return corners.filter((_, k) => k % every === 0).map(([x, y]) => row(node, x, y, node.dataset.says || "line"));
+    });
+    return [["", plot.querySelector(".title.x").textContent, plot.querySelector(".title").textContent, ""], ...marks, ...lines];
+  }
+
+  // Opens and closes the table under a figure.
+  function showTable(figure, opener) {
+    const old = figure.querySelector(".figure-table");
+    opener.setAttribute("aria-expanded", String(!old));
+    if (old) return old.remove();
+    const frame = document.createElement("div"), table = document.createElement("table");
+    frame.className = "figure-table";
+    frame.tabIndex = 0;
+    frame.dataset.name = figure.querySelector(".plot").dataset.chart;
+    frame.setAttribute("role", "group");
+    frame.setAttribute("aria-label", "The chart as a table");
+    rowsOf(figure).forEach((cells, k) => {
+      const row = (k ? table.tBodies[0] || table.createTBody() : table.createTHead()).insertRow();
+      for (const text of cells) {
+        const cell = document.createElement(k ? "td" : "th");
+        cell.textContent = text;
+        row.append(cell);
+      }
+    });
+    frame.append(button("Download as CSV", () => csv(frame)), table);
+    figure.append(frame);
+  }
+
   function addFigureTools(figure) {
     if (figure.querySelector(".figure-tools")) return;
     const tools = document.createElement("p"), link = document.createElement("a");
     tools.className = "figure-tools";
     link.href = `#${figure.id}`;
     link.textContent = "Link";
-    tools.append(button("SVG", () => savePicture(figure, "svg")), button("PNG", () => savePicture(figure, "png")), link);
+    const opener = button("Table", (one) => showTable(figure, one));
+    opener.setAttribute("aria-expanded", "false");
+    tools.append(opener, button("SVG", () => savePicture(figure, "svg")), button("PNG", () => savePicture(figure, "png")), link);
     figure.append(tools);
   }
 

@@ -15,7 +15,7 @@ from lawful.report.calculator import calculator, has_calculator
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.figures import write_figures
-from lawful.report.gallery import gallery
+from lawful.report.gallery import gallery, together
 from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.page_law import MOST_RESIDUALS, all_arms, law, law_heading, learned, other_questions, own_charts
@@ -58,11 +58,12 @@ def all_charts(evidence: Evidence) -> list[Chart]:
     with_laws = arm_charts(evidence)
     known = {chart.x for chart in with_laws}
     planted = [chart for chart in (truth_chart(evidence),) if chart]
-    return [
+    drawn = [
         *planted,
         *with_laws,
         *(chart for chart in gallery(evidence) if chart.kind != "arms" or chart.x not in known),
     ]
+    return together(evidence, drawn)
 
 
 def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None) -> str:
@@ -127,8 +128,8 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
     progress = words.progress_sentence(evidence)
     failed = words.failed_sentences(evidence)
     faults = list(study.faults)
-    severe = words.severe_doubts(evidence)
-    rests = rests_on(evidence)
+    severe = words.severe_in_short(evidence)
+    rests = rests_on(evidence, is_short=True)
     return tag(
         "section",
         tag(

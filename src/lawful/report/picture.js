@@ -50,8 +50,8 @@
       const key = entry.querySelector("svg > *");
       if (key) {
         const drawn = key.matches("g") ? key.querySelector("use") : key;
-        const d = key.matches("g") ? document.querySelector(drawn.getAttribute("href")).getAttribute("d") : drawn.getAttribute("d");
-        const made = make("path", { d, transform: key.matches("g") ? `translate(${at.x + 11} ${at.y - 4})` : `translate(${at.x} ${at.y - 10})` });
+        const made = key.matches("g") ? make("path", { d: document.querySelector(drawn.getAttribute("href")).getAttribute("d") }) : drawn.cloneNode();
+        made.setAttribute("transform", key.matches("g") ? `translate(${at.x + 11} ${at.y - 4})` : `translate(${at.x} ${at.y - 10})`);
         style(drawn, made);
         out.append(made);
       }

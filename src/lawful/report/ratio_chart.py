@@ -9,7 +9,7 @@ from lawful.report import charts
 from lawful.report.charts import Axis, Band, Chart, Line, Points, Reference
 from lawful.report.evidence import Evidence
 from lawful.report.law_curve import LEVEL, law_curve
-from lawful.report.marks import CURVE_POINTS, axis_title, fitted_rows, plain, value_of
+from lawful.report.marks import CURVE_POINTS, arm_title, axis_title, fitted_rows, plain, value_of
 
 SAME = 1.03  # amounts of an axis that differ by less than this factor are one level
 
@@ -33,7 +33,7 @@ def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         share = 100 * (curve.predict(**{axis: grid}) / base.predict(**{axis: grid}) - 1)
         lines.append(
             Line(name=f"by the laws, {arm}", x=plain(grid), y=plain(share), colour=colour, legend=legend,
-                 dash=charts.DASHES[index % len(charts.DASHES)], is_named=True)
+                 dash=charts.DASHES[index % len(charts.DASHES)])
         )  # fmt: skip
         if base.draws and curve.draws:
             own, others = (one.law.predict(one.draws, one.at(**{axis: grid})) for one in (curve, base))
@@ -44,7 +44,7 @@ def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         shared = [(at, mean, other) for at, mean in levels[arm].items() if (other := _at(levels[first], at))]
         points.append(
             Points(
-                name=f"means of runs, {arm}",
+                name=arm,
                 x=plain([at for at, _, _ in shared]),
                 y=plain([100 * (mean / other - 1) for _, mean, other in shared]),
                 colour=colour,
@@ -68,7 +68,7 @@ def ratio_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         lines=lines,
         points=points,
         references=[Reference(y=0.0, label="equal")],
-        legend_title="arm",
+        legend_title=arm_title(evidence),
         is_wide=True,
     )
 

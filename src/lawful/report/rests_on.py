@@ -15,10 +15,11 @@ MOST_LEVELS = 12  # sizes or budgets that are counted: of more, their ends alone
 OTHER = "of other questions"
 
 
-def rests_on(evidence: Evidence) -> str:
-    """As 24 runs: 20 fitted (2 arms, 5 sizes from 7.08k to 187k parameters, 2 seeds) and 4 held out at 440k parameters.
+def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
+    """As 24 runs: 20 fitted (2 variants, 5 sizes from 7.08k to 187k parameters, 2 seeds) and 4 held out at 440k.
 
-    Each run is counted once, of the runs planned, or of those that a table has. Empty without an answer.
+    Each run is counted once, of the runs planned, or of those that a table has. Empty without an answer. is_short:
+    without the ends of what there are several of; a page says them below.
     """
     if not evidence.answers or evidence.answers[0].status == "refused":
         return ""
@@ -33,8 +34,11 @@ def rests_on(evidence: Evidence) -> str:
         row = rows.get(run)
         kind = "fitted" if run in fitted else "held out" if run in tested else _why_not(row, reasons.get(run))
         groups.setdefault(kind, []).append(run)
-    parts = [_part(kind, [rows[run] for run in of_kind if run in rows], len(of_kind), evidence.answers[0])
-             for kind, of_kind in groups.items() if of_kind]  # fmt: skip
+    parts = [
+        _part(kind, [rows[run] for run in of_kind if run in rows], len(of_kind), evidence.answers[0], is_short=is_short)
+        for kind, of_kind in groups.items()
+        if of_kind
+    ]
     return f"{tables.many(len(runs), 'run')}: {_joined(parts)}."
 
 
@@ -77,21 +81,22 @@ def _why_not(row: Observation | None, reason: str | None) -> str:
     return f"left out ({reason.replace(' (', ', ').replace(')', '')})"
 
 
-def _part(kind: str, rows: Sequence[Observation], count: int, answer: Answer) -> str:
+def _part(kind: str, rows: Sequence[Observation], count: int, answer: Answer, *, is_short: bool) -> str:
     if kind == "fitted":
-        said = "; ".join(part for part in (_span(rows, answer), _groups(answer, count)) if part)
+        span, groups = _span(rows, answer, is_short=is_short), _groups(answer, count, is_short=is_short)
+        said = "; ".join(part for part in (span, groups) if part)
         return f"{count} fitted{f' ({said})' if said else ''}"
     if kind == "held out":
         ends = _ends([number(row.get(answer.question.params)) for row in rows])
         return f"{count} held out{f' at {ends} parameters' if ends else ''}"
-    return f"{count} {kind}"
+    return f"{count} {kind.partition(' (')[0] if is_short else kind}"
 
 
-def _span(rows: Sequence[Observation], answer: Answer) -> str:
+def _span(rows: Sequence[Observation], answer: Answer, *, is_short: bool) -> str:
     """How many arms, sizes, budgets and seeds: only what there are several of."""
     question = answer.question
     arms = {str(row["arm"]) for row in rows if row.get("arm") not in (None, "")}
-    parts = [f"{len(arms)} arms"] if len(arms) > 1 else []
+    parts = [f"{len(arms)} variants"] if len(arms) > 1 else []
     for axis, column, unit in (("params", question.params, "parameters"), ("tokens", question.tokens, "tokens")):
         values = [number(row.get(column)) for row in rows]
         if not any(values) and answer.fit:  # what a law reads may follow from other columns
@@ -101,8 +106,9 @@ def _span(rows: Sequence[Observation], answer: Answer) -> str:
             continue
         unit = "tokens of text" if column == "unique_tokens" else unit
         name = {"size": "sizes", "tokens": "training lengths"}.get(short_name(axis), short_name(axis))
-        counted = f"{len(levels)} {name} from " if len(levels) <= MOST_LEVELS else ""
-        parts.append(f"{counted}{_ends(values)} {unit}")
+        is_counted = len(levels) <= MOST_LEVELS
+        ends = "" if is_short and is_counted else f"{' from' * is_counted} {_ends(values)} {unit}"
+        parts.append(f"{f'{len(levels)} {name}' if is_counted else ''}{ends}".strip())
     seeds = {row.get("seed") for row in rows if row.get("seed") not in (None, "")}
     return ", ".join([*parts, *([f"{len(seeds)} seeds"] if len(seeds) > 1 else [])])
 
@@ -115,12 +121,12 @@ def _ends(values: Sequence[float | None]) -> str:
     return tables.count(high) if high <= low * 1.03 else f"{tables.count(low)} to {tables.count(high)}"
 
 
-def _groups(answer: Answer, runs: int) -> str:
+def _groups(answer: Answer, runs: int, *, is_short: bool) -> str:
     """What an independent group is, where there are fewer of them than runs."""
     of = answer.fit.goodness.clusters if answer.fit else answer.comparison.clusters if answer.comparison else runs
     if not 0 < of < runs or answer.truth:
         return ""
-    return f"{of} independent groups: runs that share noise count as one"
+    return f"{of} independent groups" + ("" if is_short else ": runs that share noise count as one")
 
 
 def _joined(parts: Sequence[str]) -> str:

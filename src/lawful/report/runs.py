@@ -92,12 +92,12 @@ def _row(
     for axis in axes:
         level = at.get(axis, "")
         exact = number(level)
-        cells.append(tag("td", tables.coordinate(level), data_value=None if exact is None else repr(exact)))
+        cells.append(tag("td", tables.coordinate(level), data_value=None if exact is None else _exact(exact)))
     for _, column, is_number in columns:
         value = row.get(column)
         if is_number:
             exact = number(value)
-            cells.append(tag("td", _cell(column, value), data_value=repr(exact) if exact is not None else ""))
+            cells.append(tag("td", _cell(column, value), data_value=_exact(exact) if exact is not None else ""))
         else:
             text = str(value or "") + (", held out" if row.get("held_out") else "")
             cells.append(tag("td", text, title=str(row.get("reason") or "") or None))
@@ -110,6 +110,10 @@ def _row(
         data_run=run,
         data_folder=f"runs/{run}/" if has_folder else None,
     )
+
+
+def _exact(value: float) -> str:
+    return repr(value).removesuffix(".0")
 
 
 def _side(rungs: Iterable[Mapping[str, Coordinate]], axis: str) -> str | None:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from lawful.report import tables
 from lawful.report.charts import Axis, Chart, Reference
 
-BAND_ROOM = 1.0  # how far bands may lengthen an axis at either end, in spans of its marks and lines: all else is cut
+# how far bands and the intervals of forecasts may lengthen an axis at either end, in spans of its marks and lines: the
+# runs keep two thirds of it, and what reaches further is cut
+BAND_ROOM = 0.25
+LEAST_TICKS = 4
 REFERENCE_ROOM = 0.15  # how far a reference line may: one further away is named at the edge
 Limits = tuple[tuple[float, float], tuple[float, float]]
 
@@ -42,17 +45,22 @@ class Scale:
 
 
 def limits(chart: Chart) -> Limits:
-    """(lowest, highest) of x and of y that the chart shows: every mark and line, and the bands and reference lines that
-    leave them most of the room."""
+    """(lowest, highest) of x and of y that the chart shows: every mark and line, and of the bands, intervals and
+    reference lines what leaves them most of the room."""
+    own = [line for line in chart.lines if not (line.is_reference and chart.points)]
     xs = [x for marks in (chart.lines, chart.points) for mark in marks for x in mark.x]
-    ys = [y for marks in (chart.lines, chart.points) for mark in marks for y in mark.y]
-    ys += [y for points in chart.points for y in (*points.low, *points.high)]
+    ys = [y for marks in (own, chart.points) for mark in marks for y in mark.y]
+    intervals = [y for points in chart.points for y in (*points.low, *points.high)]
+    if chart.kind == "truth" or chart.has_identity:  # they are what it shows
+        ys += intervals
     if chart.has_identity:
         xs = ys = xs + ys
     x, y = _ends(xs, chart.x), _ends(ys, chart.y)
-    y = _lengthened(y, (end for band in chart.bands for end in (*band.low, *band.high)), chart.y, BAND_ROOM)
+    bands = [end for band in chart.bands for end in (*band.low, *band.high)]
+    y = _lengthened(y, [*bands, *intervals], chart.y, BAND_ROOM)
     near = [one.y for one in chart.references if _is_near(one, y, chart.y)]
-    y = _lengthened(y, near, chart.y, REFERENCE_ROOM)
+    along = [level for line in chart.lines if line.is_reference for level in line.y]
+    y = _lengthened(y, [*near, *along], chart.y, REFERENCE_ROOM)
     return _padded(x, chart.x), _padded(y, chart.y)
 
 
@@ -100,22 +108,30 @@ def _padded(ends: tuple[float, float], axis: Axis) -> tuple[float, float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Between 4 and about 9 places to mark on a logarithmic axis: decades, then 1-2-5, then even steps."""
+    """Between 4 and about 9 places to mark on a logarithmic axis: decades, then 1-2-5, then more digits, then even
+    steps."""
     decades = math.log10(high / low)
-    if decades > 0.9:
-        digits = (1, 2, 5) if decades < 3 else (1,)
-        every = max(1, round(decades / 8))
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        return [d * 10.0**p for p in powers if p % every == 0 for d in digits if low <= d * 10.0**p <= high]
-    return _even_ticks(low, high)
+    if decades <= 0.5:
+        return _even_ticks(low, high)
+    every = max(1, round(decades / 8))
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    made: list[float] = []
+    for digits in ((1,), (1, 2, 5), (1, 2, 3, 5, 7), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)):
+        made = [d * 10.0**p for p in powers if p % every == 0 for d in digits if low <= d * 10.0**p <= high]
+        if len(made) >= LEAST_TICKS:
+            break
+    return made
 
 
 def _even_ticks(low: float, high: float) -> list[float]:
-    rough = (high - low) / 5
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough)
-    first = math.ceil(low / step)
-    return [index * step for index in range(first, math.floor(high / step) + 1)]
+    """By the largest round step that gives enough of them."""
+    unit = 10.0 ** math.ceil(math.log10(high - low))
+    made: list[float] = []
+    for step in (unit * factor for factor in (1, 0.5, 0.25, 0.2, 0.1, 0.05, 0.025, 0.02)):
+        made = [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if len(made) >= LEAST_TICKS:
+            break
+    return made
 
 
 def tick_text(value: float, axis: Axis) -> str:

@@ -20,6 +20,7 @@ from lawful.report.scales import Limits, Scale
 SIDE = 1000  # of the box of the paths; one decimal of it is finer than any screen
 UNSEEN = 0.6  # units of that box, by which the edge of a band may be off: a third of a pixel
 NARROW, ROOMY = 5, 9  # labels along x that stand side by side on a phone, and on a page
+LOW = 0.12  # share of an axis y between labels that do not run into each other in a low chart on a phone
 MANY = 150  # marks from which on they are smaller
 LAST = 0.97  # share of an axis from which on a label in its middle would leave the chart
 LEFT = "--left"  # the property of page.css for the room at the left of a chart
@@ -104,14 +105,15 @@ def _axes(chart: Chart, x: Scale, y: Scale, y_ticks: Sequence[tuple[float, str]]
     x_ticks = [(value, scales.tick_text(value, chart.x)) for value in x.ticks()]
     texts, shares = [text for _, text in x_ticks], [x.share(value) for value, _ in x_ticks]
     roomy, narrow = (scales.apart(shares, scales.thinned(texts, room), 0.6 / room) for room in (ROOMY, NARROW))
-    made = []
-    for value, text in y_ticks:
+    made: list[Html] = []
+    y_shares = [y.share(value) for value, _ in y_ticks]
+    kept = scales.apart(y_shares, set(range(len(y_ticks))), LOW)
+    for index, (value, text) in enumerate(y_ticks):
         at = _percent(1 - y.share(value))
-        made.append(tag("line", x2="100%", y1=at, y2=at, class_="grid"))
-        made.append(tag("text", text, y=at, dx="-7", dy=".33em", class_="tick y"))
+        dense = "" if index in kept else " dense"
+        made.append(tag("text", text, y=at, dx="-7", dy=".33em", class_=f"tick y{dense}"))
     for index, (value, text) in enumerate(x_ticks):
         at = _percent(x.share(value))
-        made.append(tag("line", x1=at, x2=at, y2="100%", class_="grid"))
         if index in roomy:
             dense = "" if index in narrow else " dense"
             last = " last" if x.share(value) > LAST else ""
@@ -122,8 +124,12 @@ def _axes(chart: Chart, x: Scale, y: Scale, y_ticks: Sequence[tuple[float, str]]
 
 
 def _stretched(chart: Chart, x: Scale, y: Scale) -> list[Html]:
-    """Bands, the diagonal and lines."""
-    made = []
+    """The grid, bands, the diagonal and lines."""
+    across = [
+        f"M0,{_short(SIDE * (1 - y.share(value)))}L{SIDE},{_short(SIDE * (1 - y.share(value)))}" for value in y.ticks()
+    ]
+    down = [f"M{_short(SIDE * x.share(value))},0L{_short(SIDE * x.share(value))},{SIDE}" for value in x.ticks()]
+    made = [tag("path", d="".join(across + down), class_="grid")]
     for band in chart.bands:
         there = _places(band.x, band.high, x, y)
         back = _places(band.x, band.low, x, y)
@@ -226,7 +232,7 @@ def _marks(points: Points, x: Scale, y: Scale) -> Html:
         left = _percent(across)
         run, hover = _said_of(points, index)
         if points.low:
-            low, high = (_percent(1 - y.share(ends[index])) for ends in (points.low, points.high))
+            low, high = (_percent(1 - _within(y, ends[index])) for ends in (points.low, points.high))
             made.append(tag("line", x1=left, x2=left, y1=low, y2=high))
         made.append(
             tag(
@@ -244,6 +250,11 @@ def _marks(points: Points, x: Scale, y: Scale) -> Html:
         style=f"--c:var(--{points.colour})",
         data_legend=points.legend or None,
     )
+
+
+def _within(scale: Scale, end: float) -> float:
+    """Where the end of an interval lies: at the edge of the chart where it lies outside."""
+    return min(max(scale.share(end), 0.0), 1.0) if end > 0 or scale.axis.scale == "linear" else 0.0
 
 
 def said(drawn: Iterable[Chart]) -> dict[str, tuple[str, str]]:
@@ -308,6 +319,10 @@ def _unlisted(chart: Chart) -> dict[str, Html]:
         colour = band.colour if len(colours) == 1 else "muted"  # one word for the bands of all colours
         fill = {"fill": f"var(--{colour})", "fill_opacity": 2 * band.opacity}
         found.setdefault(charts.band_name(band), tag("rect", width="22", height="12", **fill))
+    for points in chart.points:
+        if points.bars:
+            bar = tag("line", x1="11", x2="11", y2="12", class_="bar")
+            found.setdefault(points.bars, bar)
     for one in chart.references:
         if one.name:
             found.setdefault(one.name, tag("line", x2="22", y1="6", y2="6", class_="reference"))

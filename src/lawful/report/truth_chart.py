@@ -27,6 +27,7 @@ def truth_chart(evidence: Evidence) -> Chart | None:
                         y=[y for _, y, _, _ in shown],
                         low=[low for _, _, (low, _), _ in shown],
                         high=[high for _, _, (_, high), _ in shown],
+                        bars="95 % interval",
                         colour=f"arm{index % charts.ARMS}" if is_inside else "held_out",
                         symbol=charts.SYMBOLS[index % len(charts.SYMBOLS)],
                         is_open=not is_inside,

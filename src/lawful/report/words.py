@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Sequence
 
 from lawful.costs import gpu_hours
@@ -16,6 +15,8 @@ from lawful.fitting.result import Fit
 from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
+from lawful.report.next_command import next_command
+from lawful.report.rests_on import rests_on
 from lawful.report.tables import number
 from lawful.schema import Observation, RunRecord, StudyPlan, Warning
 
@@ -26,6 +27,7 @@ KINDS = {
     "ridge": "parameters not determined one by one",
     "held_out_missed": "forecasts that missed",
 }  # short names of severe doubts, by code
+ABOUT_FORECASTS = ("fewer than promised", "the forecasts' 95 % intervals")  # how such a part of a basis ends, begins
 FAILURES = 3  # reasons of failed runs that stand at the top
 
 
@@ -96,11 +98,21 @@ def failed_sentences(evidence: Evidence) -> list[str]:
 
 def severe_doubts(evidence: Evidence) -> list[str]:
     """What a reader must know before believing the answer."""
-    several = len(evidence.answers) > 1
+    return [_with_question(evidence, warning) for warning in evidence.severe]
+
+
+def severe_in_short(evidence: Evidence) -> list[str]:
+    """Each kind of severe doubt once: its first, and how many more there are; all of them stand further below."""
+    groups = alike(evidence.severe)
     return [
-        (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
-        for warning in evidence.severe
+        _with_question(evidence, first) + (f" {len(others)} more like it below, under Doubts." if others else "")
+        for first, *others in groups
     ]
+
+
+def _with_question(evidence: Evidence, warning: Warning) -> str:
+    several = len(evidence.answers) > 1
+    return (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
 
 
 def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -111,63 +123,55 @@ def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
     others = [sentence for sentence in severe_doubts(evidence) if not sentence.endswith(tuple(own))]
     doubts = [*own, *evidence.study.faults, *failed_sentences(evidence)[:1], *others]
     if doubts:
-        kind = _kind_of(evidence, doubts[1]) if len(doubts) > 1 else ""
-        more = f" And {tables.many(len(doubts) - 1, 'more doubt')}, below{kind}." if len(doubts) > 1 else ""
-        facts.append(("Severest doubt", _in_short(doubts[0]) + more))
+        kinds = [_kind_of(evidence, one) for one in doubts[:2]]
+        kind = kinds[-1] if kinds[0] != kinds[-1] else ""
+        more = f" {len(doubts) - 1} more below{kind}." if len(doubts) > 1 else ""
+        facts.append(("Severest doubt", _in_short(_plainly(evidence, doubts[0])) + more))
     elif answer and answer.status == "answered":
         lesser = sum(one.severity == "warning" for one in evidence.warnings)
         said = f"None is severe; {tables.many(lesser, 'caution')}, below." if lesser else "None found."
         facts.append(("Severest doubt", said))
     if answer and answer.next_step:
         command = next_command(evidence, answer)
-        facts.append(("Next", answer.next_step.replace("`", "") + (f" Run: {command}" if command else "")))
+        step = answer.next_step.replace("`", "")
+        facts.append(
+            ("Next", step.replace(", and look at the residuals.", ".") + f" Run: {command}" if command else step)
+        )
     return facts
 
 
 def _kind_of(evidence: Evidence, sentence: str) -> str:
     """Of the severest of several more doubts."""
     code = next((one.code for one in evidence.severe if sentence.endswith(one.sentence)), "")
-    return f"; the next: {KINDS.get(code, code.replace('_', ' ').replace('-', ' '))}" if code else ""
+    return f": {KINDS.get(code, code.replace('_', ' ').replace('-', ' '))}" if code else ""
 
 
-def next_command(evidence: Evidence, answer: Answer) -> str:
-    """The whole command that the next step begins with, where there is one: another law, or after a refusal what the
-    table can carry. Empty for a page that left its folder: its reader does not have the table."""
-    if evidence.shared_table is not None:
-        return ""
-    law = re.search(r"--law ('[^']*'|\S+?)(?=[,.]?(?:\s|$))", answer.next_step)
-    is_table = not evidence.runs
-    try:
-        told = shlex.split(evidence.study.command) if is_table else []
-    except ValueError:  # a command that somebody wrote by hand
-        return ""
-    if is_table and told[:1] != ["lawful"]:
-        return ""
-    if law:
-        folder = evidence.folder.name if evidence.folder.is_absolute() else str(evidence.folder)
-        known = _without(told, ("--law",)) if is_table else ["lawful", "fit", folder]
-        several = not is_table and len(evidence.study.questions) > 1
-        return shlex.join([*known, *(["--question", answer.name] if several else [])]) + f" --law {law[1]}"
-    if answer.status == "refused" and is_table:
-        kept = _without(told, ("--law", "--by", "--out", "--bounds", "--fixed"))
-        return shlex.join(["lawful", "check", *kept[2:]])
-    return ""
+OPEN = re.compile(r"(?:(?P<arm>.+): )?(?P<name>\w+) \((?P<found>.+)\): this table does not determine it\.")
 
 
-def _without(told: Sequence[str], options: Sequence[str]) -> list[str]:
-    """A command's words without these options and their values."""
-    kept: list[str] = []
-    is_value = False
-    for word in told:
-        if not is_value and word.partition("=")[0] not in options:
-            kept.append(word)
-        is_value = word in options
-    return kept
+def _plainly(evidence: Evidence, doubt: str) -> str:
+    """A doubt without the numbers of its test; of a parameter that is not determined, what that parameter is."""
+    found = OPEN.fullmatch(doubt)
+    if found is None or not evidence.answers:
+        return re.sub(r" \([^()]*\bp [=≤<] [^()]*\)", "", doubt)
+    fits = [one.fit for one in evidence.answers if one.fit]
+    means = next((text for fit in fits if (text := fit.model.meaning.get(found["name"]))), "")
+    what = f"the {means.partition(',')[0]} is not determined ({found['name']} " if means else f"{found['name']} ("
+    what = f"{found['arm']}: {what}" if found["arm"] else what[0].upper() + what[1:]
+    return f"{what}{found['found']})."
 
 
 def basis(evidence: Evidence) -> str:
-    """The interval and n of the headline; of a refusal, its reason in full."""
-    return evidence.answers[0].basis if evidence.answers else ""
+    """The interval of the headline; of a refusal, its reason in full. On how many runs it rests, says rests_on."""
+    answer = evidence.answers[0] if evidence.answers else None
+    if answer is None or answer.status == "refused":
+        return answer.basis if answer else ""
+    found = answer.comparison
+    count = counted(answer.fit) if answer.fit else runs_counted(found.n, found.clusters) if found else ""
+    said = answer.basis.removesuffix(count).removesuffix("fitted on ").rstrip("; ")
+    # how many forecasts held, and how wide they are, stands under the chart
+    return "; ".join(part for part in said.split("; ") if not part.endswith(ABOUT_FORECASTS[0])
+                     and not part.startswith(ABOUT_FORECASTS[1]))  # fmt: skip
 
 
 MOST_LETTERS = 200  # of a doubt on the first screen; the whole stands below
@@ -238,13 +242,13 @@ def _results(evidence: Evidence) -> dict[str, RunRecord]:
 def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
     if answer and answer.fit:
         return [
-            ("Fitted on", counted(answer.fit)),
+            ("Rests on", rests_on(evidence)),
             ("Law", f"L = {fit_formula(answer.fit)}"),
         ]
     if answer and (found := answer.comparison):
         decision = found.decision.replace("not decided", "exponents: not decided")
         return [
-            ("Compared on", runs_counted(found.n, found.clusters)),
+            ("Rests on", rests_on(evidence)),
             ("Arms", ", ".join(found.arms)),
             ("Verdict", found.verdict if decision == found.verdict else f"{found.verdict}; {decision}"),
         ]
