@@ -349,7 +349,7 @@ CAUTIONS = _all(
         "unread_axis": (
             "Params or tokens vary among the rows and the law does not read them: its exponent is not of its own axis "
             "alone.",
-            "Hold the other axis with `--where`, or fit a law of both (`chinchilla`).",
+            "Hold the other axis with `--where`, or fit a law of both (for a loss, `chinchilla`).",
         ),
         "allocation_disagrees": (
             "The law's best size differs from the one read off the table itself (curves of equal compute, or losses "
