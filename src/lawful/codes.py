@@ -357,7 +357,7 @@ CAUTIONS = _all(
             "The law's form is probably wrong: try `--law kaplan`, look at the residuals, run `lawful isoflop`.",
         ),
         "six_n_d": (
-            "The table has FLOPs or tokens, not both: the other was taken from C = 6 N D.",
+            "FLOPs are counted as C = 6 N D: the table has FLOPs or tokens, not both, or 6 N D alone forms curves.",
             "Name the missing column (`--tokens-column`, `--flops-column`) where there is one.",
         ),
         "not_bracketed": (
