@@ -187,3 +187,42 @@ def test_names_from_a_table_do_nothing_in_markdown(reference, tmp_path):
 def test_a_gate_is_short_in_a_notebook(reference):
     found = gate(variant(np.random.default_rng(1), 1.6), reference, at_least=1.05)
     assert isinstance(found, Gate) and repr(found).startswith("<Gate yes: the speed-up of new in compute is")
+
+
+def test_runs_weigh_by_their_standard_errors(reference):
+    """Two of four runs are five times as noisy, and the table says so: they count for little, and do not widen."""
+    rng = np.random.default_rng(10)
+    draws = [variant(rng, 1.3, sigma=0.0) for _ in range(6)]
+    wider = off = inside = 0
+    for rows in draws:
+        for i, row in enumerate(rows):
+            relative = SIGMA * (1 if i % 2 else 5)
+            row["loss"] *= float(np.exp(relative * rng.standard_normal()))
+            row["loss_stderr"] = relative * row["loss"]
+        weighed, alike = gate(rows, reference), gate(rows, reference, stderr="none")
+        assert (weighed.error_bars, alike.error_bars) == ("loss_stderr", "")
+        wider += np.log(alike.ci95[1] / alike.ci95[0]) > np.log(weighed.ci95[1] / weighed.ci95[0])
+        off += abs(np.log(weighed.speed_up / 1.3)) > abs(np.log(alike.speed_up / 1.3))
+        inside += weighed.ci95[0] <= 1.3 <= weighed.ci95[1]
+    assert wider >= 5 and inside >= 5 and off <= 3
+
+
+def test_bars_that_are_all_alike_change_nothing_but_where_they_are_longer_than_the_noise(reference):
+    rows = variant(np.random.default_rng(11), 1.2)
+    plain = gate(rows, reference)
+    short, long = ([{**row, "loss_stderr": share * row["loss"]} for row in rows] for share in (SIGMA / 10, SIGMA * 10))
+    assert gate(short, reference).ci95 == pytest.approx(plain.ci95, rel=1e-6)
+    assert gate(long, reference).ci95[0] < plain.ci95[0] and gate(long, reference).ci95[1] > plain.ci95[1]
+
+
+def test_pairs_weigh_by_the_standard_errors_of_both_runs(reference):
+    rng = np.random.default_rng(12)
+    rows = variant(rng, 1.3, sizes=(1e8, 2e8, 4e8, 8e8, 2e9), base="old")
+    for row in rows:
+        is_noisy = row["arm"] == "old" and row["params"] > 1e9
+        row["loss"] *= 1.1 if is_noisy else 1.0  # 10 % off: four of its standard errors
+        row["loss_stderr"] = (0.025 if is_noisy else SIGMA) * row["loss"]
+    assert gate(rows, reference, baseline="old").ci95[0] < 1.3 < gate(rows, reference, baseline="old").ci95[1]
+    assert (
+        gate(rows, reference, baseline="old").speed_up < gate(rows, reference, baseline="old", stderr="none").speed_up
+    )

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 import lawful
 from lawful.cli import app
-from lawful.cli.isoflop_plan import parsed
+from lawful.cli.isoflop_plan import parsed, write_study
 from lawful.errors import DeclarationError
+from lawful.fitting.budget_curves import budgets_of
+from lawful.study import declare, import_file, planned_run
 from lawful.tables import write_csv
 
 BUDGETS = [1e17, 1e18, 1e19]
@@ -99,3 +101,43 @@ def test_a_plan_from_the_command_line(tmp_path):
 def test_a_plan_that_could_say_nothing_is_refused(odd):
     with pytest.raises(DeclarationError, match="expected"):
         lawful.isoflop_plan(**{"budgets": BUDGETS, **odd})
+
+
+def test_a_plan_becomes_a_study_of_exactly_its_runs(tmp_path):
+    pytest.importorskip("torch")
+    file, plan = tmp_path / "curves.py", lawful.isoflop_plan([1e13, 1e14, 1e15], sizes=5, draws=20)
+    write_study(plan, file, "budgets=1e13..1e15x3 sizes=5", None)
+    assert "made by: lawful plan --isoflop 'budgets=1e13..1e15x3 sizes=5'" in file.read_text()
+    study = declare(import_file(file), None, {})
+    assert len(study.ladder) == len(plan.points) == 15
+    for rung, point in zip(study.ladder, plan.points, strict=True):
+        one = planned_run(rung, None)
+        assert one.params_non_embedding == point.params and rung.at["budget"] == point.budget
+        assert one.flops_6nd == pytest.approx(point.budget, rel=0.01)  # as near as isoflop asks
+        assert one.learning_rate == pytest.approx(point.learning_rate, rel=1e-3)
+        assert one.batch_tokens == pytest.approx(point.batch_tokens, abs=64)
+
+
+def test_curves_whose_recorded_flops_differ_are_read_by_6nd():
+    """As a study records them: with attention and the output layer, of which small models have the larger share."""
+    rows = curves(np.random.default_rng(0), BUDGETS)
+    recorded = [{**row, "flops": row["flops"] * (1 + 3e8 / row["params"])} for row in rows]
+    assert len(budgets_of(np.array([row["flops"] for row in recorded]))) < 3
+    found, right = lawful.isoflop(recorded), lawful.isoflop(rows)
+    assert found.N_exponent == pytest.approx(right.N_exponent) and found.curves[0].flops == pytest.approx(1e17)
+    assert found.warnings[0].code == "six_n_d" and "not equal FLOPs as recorded" in found.warnings[0].sentence
+
+
+def test_a_study_is_written_only_where_a_file_can_be(tmp_path):
+    plan = ["plan", "--isoflop", "budgets=1e13..1e15x3"]
+    (tmp_path / "old.py").write_text("")
+    for words, said in (
+        ([*plan, "--write", str(tmp_path / "old.py")], "expected a new file"),
+        ([*plan, "--write", str(tmp_path / "curves.txt")], "expected the name of a Python file"),
+        (["plan", "quickstart", "--write", str(tmp_path / "new.py")], "expected --isoflop beside it"),
+    ):
+        assert said in str(CliRunner().invoke(app, words).exception)
+    tiny = lawful.isoflop_plan([1e6, 1e7, 1e8], draws=20)
+    with pytest.raises(DeclarationError, match="expected sizes that a decoder has"):
+        write_study(tiny, tmp_path / "new.py", "", None)
+    assert (tmp_path / "old.py").read_text() == "" and not (tmp_path / "new.py").exists()

@@ -72,7 +72,7 @@ def test_two_step_intervals_cover_over_many_tables():
     at = {"params": 1e10, "tokens": 2e11}
     truth, covered = right_share(chinchilla_loss(**at)), 0
     for seed in range(1, 4):
-        answers = lawful.fit_metrics(tasks(np.random.default_rng(seed)), ASKED, draws=200)
+        answers = lawful.fit_metrics(tasks(np.random.default_rng(seed)), ASKED, law="chinchilla", draws=200)
         low, high = answers["hellaswag"].predict("mean", **at).ci95
         covered += low <= truth <= high
     assert covered >= 2  # fewer come by chance in 1 of 140 where .95 are right
@@ -82,7 +82,7 @@ def test_test_items_leave_open_what_no_number_of_runs_shows():
     """Accuracies that lie on the law to the last digit: all of the binomial error is then shared."""
     rows = tasks(np.random.default_rng(1))
     exact = [{**row, "hellaswag": float(right_share(row["val_loss"]))} for row in rows]
-    one = lawful.fit_metrics(exact, ASKED, draws=200)["hellaswag"]
+    one = lawful.fit_metrics(exact, ASKED, law="chinchilla", draws=200)["hellaswag"]
     top = max(row["hellaswag"] for row in exact)
     assert one.shared_stderr == pytest.approx(np.sqrt(top * (1 - top) / 2000), rel=0.05)
     forecast = one.predict(params=1e9, tokens=1e11)
@@ -139,6 +139,39 @@ def test_standard_errors_of_one_metric_weigh_no_other():
         lawful.fit_metrics(rows, ["val_loss", "train_loss"], law="power_floor:params", draws=200)
 
 
+def test_each_metric_is_read_with_its_own_response_unit_and_error_bars_whichever_comes_first(tmp_path):
+    """The accuracies are counts in one column and per cent in another; the first of the list decides for none else."""
+    rows = [
+        {
+            "params": row["params"],
+            "tokens": row["tokens"],
+            "arc_correct": round(2000 * row["hellaswag"]),
+            "n": 2000,
+            "val_loss": row["val_loss"],
+            "val_loss_stderr": 0.003 * row["val_loss"],
+            "hellaswag": 100 * row["hellaswag"],
+        }
+        for row in tasks(np.random.default_rng(0))
+    ]
+    write_csv(tmp_path / "runs.csv", rows, columns=list(rows[0]))
+    metrics = "hellaswag:accuracy@.25#2000,arc_correct:accuracy@.25#n,val_loss"
+    words = [str(tmp_path / "runs.csv"), "--metric", metrics, "--law", "chinchilla", "--draws", "200"]
+    text = CliRunner().invoke(app, ["fit", *words]).output
+    assert "'hellaswag' is a share of right answers, in per cent and divided by 100; chance level 0.25" in text
+    assert "'arc_correct' is a share of right answers, counts over 'n'; chance level 0.25" in text
+    assert "read: error bars of 'val_loss': 'val_loss_stderr'" in text
+    assert "As upstream loss falls, hellaswag as a share rises from 0.25 to 0.7" in text
+    assert "next: Predict with it at upstream loss 2." in text
+    assert text.count("-0.25 + 0.75") == 0 and text.count(" = 0.25 + 0.75/(1 + exp(k*") == 2
+    assert "the loss falls" not in text and "the loss rises" not in text
+
+
+def test_a_metric_whose_name_says_nothing_is_asked_for_its_kind():
+    rows = [{**row, "elo": 1000 * row["hellaswag"]} for row in tasks(np.random.default_rng(0))]
+    with pytest.raises(TableError, match="elo:accuracy@CHANCE for a share of right answers, elo:loss, or elo:number"):
+        lawful.fit_metrics(rows, ["elo"], draws=200)
+
+
 def test_metrics_from_the_command_line(tmp_path):
     write_csv(tmp_path / "runs.csv", rows := tasks(np.random.default_rng(0)), columns=list(rows[0]))
     words = [str(tmp_path / "runs.csv"), "--metric", ",".join(ASKED), "--draws", "200"]
@@ -152,11 +185,3 @@ def test_metrics_from_the_command_line(tmp_path):
     assert low < right_share(chinchilla_loss(1e10, 2e11)) < high
     odd = CliRunner().invoke(app, ["fit", *words, "--chance", ".25"])
     assert "expected no --chance beside it" in str(odd.exception)
-
-
-def test_accuracies_in_per_cent_are_refused_with_what_to_do(tmp_path):
-    rows = [{**row, "hellaswag": 100 * row["hellaswag"]} for row in tasks(np.random.default_rng(7))]
-    write_csv(tmp_path / "runs.csv", rows, columns=list(rows[0]))
-    asked = ["fit", str(tmp_path / "runs.csv"), "--metric", "val_loss,hellaswag:accuracy@.25", "--draws", "200"]
-    found = CliRunner().invoke(app, asked)
-    assert found.exit_code and "If 'hellaswag' is in per cent, write it divided by 100." in str(found.exception)

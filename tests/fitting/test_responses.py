@@ -17,6 +17,7 @@ from lawful.errors import LawfulError, Refusal, TableError
 from lawful.fitting import Fit
 from lawful.fitting.against import against
 from lawful.fitting.answer_table import answer_of_fit
+from lawful.fitting.curve_interval import mean_interval
 from lawful.fitting.default_law import resolved
 from lawful.fitting.headline import of_fit
 from lawful.fitting.holdout import holdout
@@ -149,7 +150,27 @@ def test_a_rising_formula_is_fitted_and_said_to_rise() -> None:
     assert low < 0.15 < high and "rises" in of_fit(found).sentence
     beside = {one.law for one in with_ranking(found).ranking}  # laws of shares, none of losses that fall
     assert beside == {found.law, "sigmoid", "top - a*C^-b", "1 - a*C^-b"}
-    assert found.alternatives is None
+    ahead = found.predict(flops=1e24, interval="mean")  # over the laws that fit as well
+    assert sum(ahead.laws.values()) == pytest.approx(1.0) and len(ahead.laws) > 1
+    assert set(ahead.laws) <= {found.model.name, "sigmoid", "formula"} | beside
+    assert ahead.low < 1 - 0.3 * 1e4**-0.15 < ahead.high < 1
+
+
+def test_forecasts_of_an_accuracy_average_over_the_laws_that_fit_as_well() -> None:
+    """A rising power is planted, which a sigmoid follows as well inside the data."""
+    draw = np.random.default_rng(0)
+    share = 1 - 0.3 * (COMPUTE / 1e20) ** -0.15
+    kept = [
+        (c, i % 2, draw.binomial(ITEMS, one) / ITEMS) for i, (c, one) in enumerate(zip(COMPUTE, share, strict=True))
+    ]
+    rows = [{"flops": c, "seed": seed, "acc": right, "n": ITEMS} for c, seed, right in kept]
+    found = lawful.fit(rows, "sigmoid", loss="acc", trials="n", draws=0)
+    own = mean_interval(found, {"flops": 1e24})
+    ahead = found.predict(flops=1e24, interval="mean")
+    right = 1 - 0.3 * 1e4**-0.15
+    assert ahead.laws["1 - a*C^-b"] > 0.1 and ahead.low < right < ahead.high
+    assert ahead.high - ahead.low > 1.2 * (own[1] - own[0])
+    assert any(one.code == "form_uncertain" and "1 - a*C^-b" in one.sentence for one in ahead.warnings)
 
 
 def test_a_law_of_logarithms_that_rises_is_not_said_to_fall() -> None:

@@ -120,3 +120,24 @@ def test_noise_of_counts_is_that_of_a_binomial() -> None:
     noise = share.noise(share.inside([0.5, 0.9, 0.1]))
     assert noise.tolist() == pytest.approx([0.5, 0.3, math.sqrt(0.25 * 0.75)])
     assert float(share.of_share(share.share(0.4))) == pytest.approx(0.4)
+
+
+def test_a_table_that_was_read_for_one_metric_is_read_anew_for_another() -> None:
+    """An accuracy was fitted as the logarithm of a loss, with the error bars of the loss, in silence."""
+    rows = [
+        {"N (M)": 10.0 * 2**i, "tokens": 1e9, "val_loss": 3.0 - 0.1 * i, "val_loss_se": 0.01, "acc": 31.0 + i}
+        for i in range(6)
+    ]
+    of_loss = read_runs(rows)
+    assert (of_loss.roles["loss"], of_loss.roles["stderr"]) == ("val_loss", "val_loss_se")
+    of_share = read_runs(of_loss, loss="acc")
+    assert of_share.response.is_share and "stderr" not in of_share.roles
+    assert losses_of(of_share) == pytest.approx([0.31, 0.32, 0.33, 0.34, 0.35, 0.36])
+    assert list(of_share.numbers(of_share.roles["params"])) == [1e7 * 2**i for i in range(6)]
+    back = read_runs(of_share, loss="val_loss")
+    assert back.response.is_log and back.roles == of_loss.roles
+
+
+def test_an_error_rate_is_in_no_accuracy() -> None:
+    rows = [{"params": 1e7 * 2**i, "top1_error": 0.5 - 0.05 * i} for i in range(6)]
+    assert read_runs(rows, loss="top1_error").loss_unit == "error rate"

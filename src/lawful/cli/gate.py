@@ -70,12 +70,13 @@ def _facts(found: Gate) -> dict[str, str]:
     low, high = found.ci95
     of_law, of_runs = found.stderr_log
     against = "the law alone" if found.baseline is None else f"the law, run by run beside {found.baseline}"
+    weighed = f"; they weigh by {found.error_bars!r}" if found.error_bars else ""
     within = f" in {found.clusters} clusters" if found.clusters < found.n else ""
     return {
         f"speed-up in {found.of}": f"{found.speed_up:.4g} [{low:.4g}, {high:.4g}] (95 %)",
         "asked": f"at least {found.at_least:g}; p = {found.p:.2g} of as much, were it exactly that",
         "standard error": f"{100 * of_law:.2g} % by the reference law, {100 * of_runs:.2g} % by the runs",
-        "runs": f"{found.n}{within}, against {against}",
+        "runs": f"{found.n}{within}, against {against}{weighed}",
         "reference": found.reference,
     }
 

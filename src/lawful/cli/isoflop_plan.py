@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,21 +23,56 @@ EXPECTED = "expected 'budgets=1e15..1e18x4 sizes=7' (from, to, how many; or 1e15
 MOST_BUDGETS, MOST_SIZES = 50, 200
 
 
-def show(text: str, earlier: str | None, as_json: bool) -> None:
-    """Print the plan that `text` asks for; earlier: finished runs, a table or a study's folder."""
+def show(text: str, earlier: str | None, as_json: bool, write: Path | None) -> None:
+    """Print the plan that `text` asks for; earlier: finished runs, a table or a study's folder; write: also a study
+    file of exactly these runs."""
     from lawful.fitting.isoflop_plan import isoflop_plan
 
     budgets, sizes = parsed(text)
+    if write is not None:
+        _expect_new(write)
     if earlier is not None and not Path(earlier).exists():
         raise DeclarationError(
             f"--isoflop: {earlier}: expected a table or a folder of finished runs, which say where the curves are "
             "centred; or none, for a published law. A study's own ladder is declared in its file."
         )
     found = isoflop_plan(budgets, sizes=sizes, earlier=earlier)
+    if write is not None:
+        write_study(found, write, text, earlier)
     if as_json:
         print_json(dataclasses.asdict(found))
     else:
         typer.echo(_text(found))
+        if write is not None:
+            typer.echo(f"\n{write}: a study of these runs; next: lawful plan {write}, then lawful run {write}")
+
+
+def _expect_new(file: Path) -> None:
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise DeclarationError(f"--write: expected the name of a Python file, such as curves.py, got {str(file)!r}.")
+    if file.exists():
+        raise DeclarationError(f"--write: {file}: expected a new file, got one that is there; choose another name.")
+
+
+def write_study(found: IsoFlopPlan, file: Path, text: str, earlier: str | None) -> None:
+    """Write a study file whose ladder is the plan. Raises DeclarationError where a size has no decoder."""
+    from importlib import resources
+
+    from lawful.storage.atomic import write_text
+
+    points = []
+    for one in found.points:
+        if one.shape is None:
+            raise DeclarationError(
+                f"--write: expected sizes that a decoder has, got {one.params:,} parameters at {one.budget:.3g} FLOPs: "
+                "take larger budgets, or declare the ladder yourself (--json prints the plan)."
+            )
+        shape = (one.shape.width, one.shape.depth, one.shape.heads)
+        points.append((one.budget, *shape, one.tokens, round(one.batch_tokens), float(f"{one.learning_rate:.4g}")))
+    template = resources.files("lawful") / "templates" / "isoflop" / "isoflop_study.py"
+    command = shlex.join(["lawful", "plan", *([earlier] if earlier else []), "--isoflop", " ".join(text.split())])
+    study = template.read_text(encoding="utf-8").replace("COMMAND", command.replace("\n", " "))
+    write_text(file, study.replace("    # THE PLAN", "\n".join(f"    {point!r}," for point in points)))
 
 
 def parsed(text: str) -> tuple[list[float], int]:

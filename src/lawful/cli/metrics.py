@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lawful.cli.asked import Fitted, names_of
-from lawful.cli.results import caution_lines, expect_alone, print_cautions, print_json, print_read
+from lawful.cli.results import caution_lines, expect_alone, print_cautions, print_json
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
     from lawful.fitting.metrics import MetricAnswer, MetricPrediction
+    from lawful.tables import Observations
+    from lawful.tables.responses import Asked
 
 ManyMetrics = Annotated[
     str | None,
@@ -25,7 +27,10 @@ ManyMetrics = Annotated[
 
 def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
     """Fit each metric; predict it where a point is given. Exits 1 where none can be answered."""
-    from lawful.fitting.metrics import fit_metrics
+    from lawful.fitting.metrics import answer_metrics
+    from lawful.tables.find import factors
+    from lawful.tables.read import in_roles, selected
+    from lawful.tables.source import read_columns
 
     of_one: dict[str, object] = {"--x": asked.x, "--cluster": asked.cluster, "--question": asked.question}
     of_one |= {"--bounds": asked.bounds, "--fixed": asked.fixed, "--prior": asked.prior}
@@ -35,18 +40,36 @@ def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
     point = {name: float(value) for name, value in at.items() if not isinstance(value, str)}
     if len(point) < len(at):
         raise DeclarationError("--metric: expected numbers in --at.")
-    columns = {role: asked.columns[role] for role in ("params", "tokens", "flops")}
-    first = names_of(text)[0] if names_of(text) else ""
-    table = asked.table({**asked.columns, "loss": first.partition(":")[0].partition("#")[0].partition("@")[0]})
-    found = fit_metrics(table, names_of(text), law=asked.law, draws=asked.draws, seed=asked.seed, **columns)
+    if asked.stderr_column not in (None, "none"):
+        raise DeclarationError(
+            f"--metric: expected --stderr-column none or nothing beside it, got {asked.stderr_column!r}: name the "
+            "standard errors of a metric after it (val_loss_stderr)."
+        )
+    columns = {role: asked.columns[role] for role in ("params", "tokens", "flops", "stderr")}
+    named = [*names_of(text), *filter(None, columns.values()), *asked.units, *names_of(asked.best_over)]
+    rows = selected(read_columns(asked.source, [*named, *(asked.where or ())]), asked.where or (), asked.as_noise or ())
+    factors(rows, asked.units)  # each is of a column that is there
+
+    def read(table: Observations, columns: Mapping[str, str | None], response: Asked) -> Observations:
+        return in_roles(
+            table,
+            columns,
+            units={name: unit for name, unit in asked.units.items() if name in table.columns},
+            reduce=asked.reduce,
+            best=names_of(asked.best_over),
+            skip_bad_rows=asked.skip_bad_rows,
+            response=response,
+        )
+
+    found = answer_metrics(rows, names_of(text), columns, read, law=asked.law, draws=asked.draws, seed=asked.seed)
     forecasts = {
         name: one.predict("new_run", **point) for name, one in found.answers.items() if point and one.fit is not None
     }
     if asked.as_json:
         _print_answers(found.answers, forecasts)
     else:
-        print_read(table)
         for name, answer in found.answers.items():
+            typer.echo("".join(f"read: {line}\n" for line in answer.said), nl=False)
             typer.echo(_text(name, answer, forecasts.get(name)) + "\n")
         print_cautions(found.warnings)
     if all(one.fit is None for one in found.answers.values()):

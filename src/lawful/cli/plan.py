@@ -61,6 +61,9 @@ def plan(
             "STUDY, a table or a folder."
         ),
     ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="With --isoflop: also write a study file of exactly these runs, FILE.py.")
+    ] = None,
     price_per_gpu_hour: Price = None,
 ) -> None:
     """Show every run's size, tokens, FLOPs, learning rate, batch and time here, and every warning; of commands, each
@@ -73,8 +76,10 @@ def plan(
         of_ladder |= {"--price-per-gpu-hour": price_per_gpu_hour}
         of_ladder |= {f"--{name.replace('_', '-')}": name for name in of_command.given}
         expect_alone("--isoflop", of_ladder)
-        isoflop_plan.show(isoflop, study, as_json)
+        isoflop_plan.show(isoflop, study, as_json, write)
         return
+    if write is not None:
+        raise DeclarationError("--write: expected --isoflop beside it; `lawful new FILE.py` begins a study.")
     declared = of_command.study(None, cores=1, gpus=0)
     shown = plan_of(study, declared, scale, data, device, workers, stack, settings).study
     shown = replace(shown, price_per_gpu_hour=price_per_gpu_hour)

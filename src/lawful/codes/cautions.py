@@ -211,7 +211,7 @@ CAUTIONS = explained(
         "unread_axis": (
             "Params or tokens vary among the rows and the law does not read them: its exponent is not of its own axis "
             "alone.",
-            "Hold the other axis with `--where`, or fit a law of both (`chinchilla`).",
+            "Hold the other axis with `--where`, or fit a law of both (for a loss, `chinchilla`).",
         ),
         "allocation_disagrees": (
             "The law's best size differs from the one read off the table itself (curves of equal compute, or losses "
@@ -219,7 +219,7 @@ CAUTIONS = explained(
             "The law's form is probably wrong: try `--law kaplan`, look at the residuals, run `lawful isoflop`.",
         ),
         "six_n_d": (
-            "The table has FLOPs or tokens, not both: the other was taken from C = 6 N D.",
+            "FLOPs are counted as C = 6 N D: the table has FLOPs or tokens, not both, or 6 N D alone forms curves.",
             "Name the missing column (`--tokens-column`, `--flops-column`) where there is one.",
         ),
         "not_bracketed": (

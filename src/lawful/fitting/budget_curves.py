@@ -14,7 +14,7 @@ from lawful.laws import Array
 Method = Literal["interpolate", "local", "parabola", "cubic", "given"]
 Counted = Literal["params", "tokens"]
 COUNTED: tuple[Counted, Counted] = ("params", "tokens")
-Convention = Literal["recorded", "C = 6 N D"]
+Convention = Literal["recorded", "C = 6 N D", "C = 6 N D, as planned"]
 METHODS: tuple[Method, ...] = ("interpolate", "local", "parabola", "cubic")  # that read an optimum off a curve
 SAME_BUDGET = 0.1  # relative: runs whose FLOPs differ by less share a curve
 WIDEST_BUDGET = 0.2  # of one curve in all: where budgets follow each other more closely, there are no curves

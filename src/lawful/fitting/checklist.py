@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lawful.fitting.fitted import FittedLaw
+from lawful.fitting.number_text import symbol_of
 from lawful.schema import CorpusRecord, PlannedRun, StudyPlan
 
 
@@ -50,7 +51,7 @@ def _hypothesis(fit: FittedLaw) -> _Items:
     axes = "; ".join(f"{axis}: {fit.data.columns.get(axis, axis)}" for axis in fit.model.inputs)
     additive = len(fit.model.coefficients) > 1
     return [
-        ("What is the form of the law?", f"L = {fit.formula}"),
+        ("What is the form of the law?", f"{symbol_of(fit)} = {fit.formula}"),
         ("What are the variables?", axes),
         ("Which parameters are fitted?", ", ".join([*fit.free, *fixed])),
         ("On what principle was the form chosen?", f"as in {fit.model.source}"),

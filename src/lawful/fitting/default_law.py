@@ -14,6 +14,7 @@ import numpy as np
 
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.laws import Array, Law, named, names_axis, on_axis
+from lawful.response import Response
 from lawful.schema import Warning
 from lawful.tables import Observations, as_text, is_empty
 
@@ -21,6 +22,10 @@ from lawful.tables import Observations, as_text, is_empty
 # rounding to whole steps, layers or batches leaves
 JITTER = 0.1
 Vary = Literal["apart", "together", "params", "tokens", "flops", "nothing"]
+# of a share along one axis, with its letter: right answers, then wrong ones
+OF_RIGHT = ("R0 + gain/(1 + ({0}_mid/{0})^B)", "top - a*{0}^-b", "1 - a*{0}^-b")
+OF_WRONG = ("saturating", "power_floor", "power")
+LETTER = {"params": "N", "tokens": "D", "flops": "C"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,17 @@ def _of_metric(vary: Vary, table: Observations) -> tuple[str, str]:
         return f"saturating:{vary if letter != 'C' else 'flops'}", f"{metric} is a share of wrong answers"
     spec = "sigmoid" if letter == "C" else f"R0 + gain/(1 + ({letter}_mid/{letter})^B)"
     return spec, f"{metric} is a share of right answers"
+
+
+def laws_of_share(law: Law, response: Response) -> list[Law]:
+    """The laws of a share along the one axis that a law reads; none beside a law of more."""
+    if len(law.inputs) != 1 or law.inputs[0] not in LETTER:
+        return []
+    axis = law.inputs[0]
+    if response.is_error:
+        return [on_axis(named(name), axis) for name in OF_WRONG]
+    laws = [named(text.format(LETTER[axis])) for text in OF_RIGHT]
+    return [named("sigmoid"), *laws[1:]] if axis == "flops" else laws
 
 
 def on_its_axis(spec: str, table: Observations) -> Choice:

@@ -41,10 +41,10 @@ class FittedLaw(FitRecord):
     @functools.cached_property
     def alternatives(self) -> Alternatives | None:
         """The laws that a forecast averages over; None where it is the fitted law's own."""
-        if not self.data.response.is_log:
-            return None
         doubt = self.doubt
         is_decided = doubt.alternatives is not None or doubt.form.is_suspected or doubt.is_misfit
+        if not self.data.response.is_log:  # another law then is as likely as this one
+            return unsuspected(self, self.model, 1.0) if is_decided else unsuspected(self, self.model)
         return doubt.alternatives if is_decided else unsuspected(self, self.model)
 
     @functools.cached_property

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lawful.errors import DeclarationError
 from lawful.fitting import noise
 from lawful.fitting.data import Sample
+from lawful.fitting.default_law import laws_of_share
 from lawful.fitting.error_bars import geometric_mean, relative_noise
 from lawful.fitting.quantiles import f_tail
 from lawful.fitting.records import FitRecord
@@ -45,7 +47,6 @@ LESS_LIKELY = 0.225
 SURFACE = ("chinchilla", "coupled", "kaplan", "data_limited")
 OVERTRAINED = "overtrained"
 LINE = ("power_floor", "power", "broken_power", "saturating")
-
 FLOORS = ("E", "floor")  # what laws call their irreducible loss
 MAY_LACK_FLOOR = ("broken_power",)  # with E = 0 too; the others have a sister without floor, or hardly move
 
@@ -149,12 +150,12 @@ def _of_fixed(point: Point, data: Sample, form: Form) -> Doubt:
     return Doubt(replace(form, rung=None), is_misfit, laws[1], None, Fixed(fixed, p))
 
 
-def unsuspected(fit: FitRecord, law: Law) -> Alternatives | None:
+def unsuspected(fit: FitRecord, law: Law, of_sisters: float = LESS_LIKELY) -> Alternatives | None:
     """What a forecast averages over where no test suspects the form: the absence of a trend in a few runs does not
     prove it, and outside the data laws that fit as well go apart. None where the fitted law has nearly all weight."""
     if fit.priors or any(p.role == "fixed" for p in fit.params.values()) or fit.goodness.n > MOST_ROWS:
         return None
-    if not fit.data.response.is_log:
+    if not (fit.data.response.is_log or fit.data.response.is_share):
         return None
     point, data = point_of(fit, law)
     points = [point, *_sister_points(point, data)]
@@ -164,7 +165,7 @@ def unsuspected(fit: FitRecord, law: Law) -> Alternatives | None:
     if not np.isfinite(scores[0]):
         return None
     scores = _without_again(scores, np.array([law.rmse_log for law in laws]), len(points))
-    weights = _weights(scores, LESS_LIKELY)
+    weights = _weights(scores, of_sisters)
     return None if weights[0] > MOSTLY else _average(laws, weights, True, data)
 
 
@@ -283,14 +284,17 @@ def _sister_points(point: Point, data: Sample) -> list[Point]:
     """The laws of the same axes that the rows can carry."""
     own = point.problem.law
     found: list[Point] = []
-    for law in _sisters_of(own):
+    for law in _sisters_of(own) if data.response.is_log else laws_of_share(own, data.response):
         for fixed in ({}, {"E": 0.0}) if law.name in MAY_LACK_FLOOR else ({},):
             if (law == own and not fixed) or data.n < len(law.parameters) - len(fixed) + LEAST_DOF:
                 continue
             with_floor = found[-1] if found else point
             if fixed and with_floor.problem.law == law and side_of(with_floor, 0) == "low":
                 continue  # the same curve again: it would count twice
-            found.append(beside(data, law, *limits(law, fixed, {})))
+            try:
+                found.append(beside(data, law, *limits(law, fixed, {})))
+            except DeclarationError:  # it is no number on some rows, whatever its parameters
+                continue
     return found
 
 
@@ -344,6 +348,7 @@ def _sister(name: str, point: Point, data: Sample) -> Sister:
         float(np.sqrt((point.residuals_log**2).mean())),
         data.x.pivot,
         {axis: (float(values.min()), float(values.max())) for axis, values in data.values.items()},
+        data.response,
     )
 
 

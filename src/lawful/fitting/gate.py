@@ -57,6 +57,7 @@ class Gate:
     p             the probability of so high a speed-up, if the truth were exactly `at_least`
     stderr_log    of the logarithm of the speed-up: of the reference law, and of the variant's runs
     at_end        the speed-up changes with compute: verdict and interval are those of the largest run
+    error_bars    the column of standard errors by which runs weigh; empty where there is none
     reference     the law, and how many runs it rests on
     baseline      the arm whose runs of the same point and seed were subtracted; None: against the law alone
     """
@@ -74,6 +75,7 @@ class Gate:
     arm: str
     baseline: str | None
     at_end: bool
+    error_bars: str
     reference: str
     runs: tuple[RunSpeedUp, ...]
     warnings: tuple[Warning, ...]
@@ -104,6 +106,7 @@ def gate(
     loss: str | None = None,
     flops: str | None = None,
     cluster: str | None = None,
+    stderr: str | None = None,
 ) -> Gate:
     """Say whether runs of a variant save enough compute against a frozen reference law.
 
@@ -120,7 +123,7 @@ def gate(
         run of the same point and seed: noise that both share, and most of the law's error, cancel.
     by
         The column that names the arms.
-    params, tokens, loss, flops, cluster
+    params, tokens, loss, flops, cluster, stderr
         The columns' names, as in `read_runs`; by default those of the reference where the table has them.
 
     Returns
@@ -139,6 +142,7 @@ def gate(
     The speed-up s moves all axes of the law together: under a law of N and D, N and D each by the square root of s. It
     is the one that fits the variant's losses best. Its error holds that of the reference law (and of its form, where
     that is in doubt) and the runs' noise: their own scatter, with what the reference's runs show.
+    With standard errors of the losses, rows weigh by them where they are longer than that.
 
     Examples
     --------
@@ -150,7 +154,7 @@ def gate(
     if not isinstance(reference, FittedLaw):
         raise DeclarationError("gate: expected a fit with its law, as lawful.load reads it, got a record alone.")
     expect_loss(reference.data.response, "gate")
-    told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster}
+    told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster, "stderr": stderr}
     table, known = _read(source, reference, told)
     variant, base, arm = _arms(table, baseline, by)
     columns = {**told, **known, "cluster": cluster}
@@ -170,7 +174,7 @@ def _read(
     source: Any, reference: FittedLaw, told: Mapping[str, str | None]
 ) -> tuple[Observations, dict[str, str | None]]:
     """The table, and the reference's names of columns that it has and that were not told otherwise."""
-    names = {role: None if name == "none" else name for role, name in told.items()}
+    names = {role: None if role == "cluster" and name == "none" else name for role, name in told.items()}
     table = read_by_role(source, names)
     wanted = {role: reference.data.columns.get(role) for role in ("params", "tokens", "flops", "loss")}
     known: dict[str, str | None] = {
@@ -253,7 +257,15 @@ def _paired(own: Sample, base: Sample, by: str) -> tuple[Sample, Array, int]:
     level = np.array([np.mean(losses[mine[place]]) for place in rows])
     paired = own.take(rows)
     held_against = np.unique([repr(mine[place]) for place in rows], return_inverse=True)[1]
-    return replace(paired, cluster=joined_clusters(paired.cluster, held_against)), level, own.n - len(rows)
+    errors = None
+    if own.errors is not None and base.errors is not None:
+        squares: dict[tuple[str, ...], list[float]] = {}
+        for key, error in zip(keys(base), base.errors, strict=True):
+            squares.setdefault(key, []).append(float(error) ** 2)
+        of_base = [sum(each := squares[mine[place]]) / len(each) ** 2 for place in rows]
+        errors = np.hypot(own.errors[rows], np.sqrt(of_base))
+    paired = replace(paired, cluster=joined_clusters(paired.cluster, held_against), errors=errors)
+    return paired, level, own.n - len(rows)
 
 
 @np.errstate(over="ignore", under="ignore")
@@ -278,7 +290,9 @@ def _judged(
         is_paired=base is not None,
     )
     level = np.log(own.loss)
-    search = Search(curve=curve, reference=reference, own=own, target=level if base is None else level - base)
+    search = Search(
+        curve=curve, reference=reference, own=own, target=level if base is None else level - base, bars=own.errors
+    )
     search = _at_end(search)
     root = search.root()
     noise = search.noise(root)
@@ -307,7 +321,7 @@ def _judged(
         p=1 - t_cdf(t, dof),
         stderr_log=(
             math.sqrt(search.variance(root, lever)),
-            math.sqrt(noise.variance * float(lever @ lever)),
+            math.sqrt(noise.variance * search.square(lever)),
         ),
         dof=dof,
         n=own.n,
@@ -315,6 +329,7 @@ def _judged(
         arm=arm,
         baseline=baseline,
         at_end=search.weight is not None,
+        error_bars=own.column.get("stderr", "") if own.errors is not None else "",
         reference=f"{reference.law} of {counted(reference)}",
         runs=_by_run(search),
         warnings=(*said, *far, *cautions(search, noise, root)),
@@ -340,11 +355,11 @@ def _at_end(search: Search) -> Search:
     if abs(root := search.root()) >= MOST_SHIFT:
         return search
     slope = search.curve.slope(root)
-    lever = np.linalg.pinv(np.stack([slope, slope * weight], axis=1))[1]
+    lever = search.levers(np.stack([slope, slope * weight], axis=1))[1]
     step, law = search.step(root, lever), search.variance(root, lever)
     ended = replace(search, weight=weight)
     noise = ended.noise(root)
-    stderr = math.sqrt(law + noise.variance * float(lever @ lever))
+    stderr = math.sqrt(law + noise.variance * search.square(lever))
     p = 2 * (1 - t_cdf(abs(step) / max(stderr, 1e-300), min(noise.dof, max(search.reference.dof, 1.0))))
     return ended if p < MOVES else search
 

@@ -12,6 +12,7 @@ from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.headline_text import OF_EXPONENTS, Headline, advice, capped, short_doubt
 from lawful.fitting.holdout import are_held
 from lawful.fitting.number_text import amount_of, counted, factor, interval, percent, percent_range
+from lawful.fitting.predictions import INPUTS
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.records import HeldOut, HeldOutRow
 from lawful.fitting.uncertainty import says_nothing
@@ -24,6 +25,7 @@ from lawful.laws.saturating import Saturating
 from lawful.plugins import column_title
 from lawful.response import LOG, Response
 from lawful.schema import Warning
+from lawful.tables.roles import is_accuracy
 
 HELD = "held-out forecasts held"
 WIDE = 1.5  # upper over lower end of a forecast's interval, from which on it is called wide
@@ -97,13 +99,35 @@ def of_fit(
 def _of_metric(fit: FittedLaw, blocking: Sequence[Warning], forecast: str, runs: str, next_step: str) -> Headline:
     """Of an accuracy, or another number that is no loss: from where to where the law leads over the runs."""
     first, last = ends_of(fit)
-    basis = f"{_by_what(fit)}; by the law at the runs' ends; {runs}"
-    sentence = f"From the smallest run to the largest, the {loss_name(fit.data.columns['loss'])} {change(first, last)}"
+    basis, way = f"{_by_what(fit)}; by the law at the runs' ends; {runs}", "From the smallest run to the largest"
+    if fit.data.response.is_share and (lone := _lone_setting(fit)):  # over a loss: told as it gets better
+        thing, low, high = lone
+        ends = [(low, first), (high, last)] if first < last else [(high, last), (low, first)]
+        (begin, first), (end, last) = ends
+        way = f"As {thing} {'rises' if begin < end else 'falls'}"
+        basis = f"{thing} {begin:.3g} to {end:.3g}; by the law there; {runs}"
+    sentence = f"{way}, {metric_name(fit)} {change(first, last)}"
     if blocking:
         return Headline(
             sentence=capped(f"{sentence}; but {short_doubt(blocking[0], fit.law)}."), basis=basis, next_step=next_step
         )
     return Headline(sentence=capped(f"{sentence}; {forecast}."), basis=basis, next_step=next_step)
+
+
+def metric_name(fit: FittedLaw) -> str:
+    """The metric in a sentence: `the` accuracy, and hellaswag by its name alone."""
+    column = fit.data.columns["loss"]
+    name = loss_name(column)
+    return f"the {name}" if fit.data.response.is_log or is_accuracy(column) else name
+
+
+def _lone_setting(fit: FittedLaw) -> tuple[str, float, float] | None:
+    """The one input of a law that is no amount of size, data or compute, with its ends over the runs."""
+    inputs = fit.model.inputs
+    if len(inputs) != 1 or inputs[0] in INPUTS or inputs[0] in fit.model.categories:
+        return None
+    low, high = fit.data.domain[inputs[0]]
+    return thing_of(inputs[0]), low, high
 
 
 def ends_of(fit: FittedLaw) -> tuple[float, float]:
@@ -282,11 +306,15 @@ def _next_of_fit(fit: FittedLaw, doubts: Sequence[Warning], warnings: Sequence[W
         known = advice(one.code)
         if known and not known.startswith(("Nothing", "Believe", "Read", "Name")) and one.severity != "note":
             return known
-    columns = fit.data.columns
+    columns, levels = fit.data.columns, fit.model.categories
     own = ("unique_tokens", "seconds")
-    ends = [
-        amount_of(columns[axis] if columns.get(axis) in own else axis, high)
-        for axis, (_, high) in fit.data.domain.items()
+    ends = {axis: ends for axis, ends in fit.data.domain.items() if axis not in levels}
+    amounts = [
+        amount_of(columns[axis] if columns.get(axis) in own else axis, ends[axis][1]) for axis in ends if axis in INPUTS
     ]
-    reach = " and ".join(ends)
-    return f"Predict with it up to {reach}; train one run on the way before you rely on it further out." if ends else ""
+    settings = [axis for axis in ends if axis not in INPUTS]
+    reach = " and ".join(
+        [f"up to {' and '.join(amounts)}"] * bool(amounts)
+        + [f"at {thing_of(axis)} {ends[axis][0]:.3g} to {ends[axis][1]:.3g}" for axis in settings]
+    )
+    return f"Predict with it {reach}; train one run on the way before you rely on it further out." if reach else ""

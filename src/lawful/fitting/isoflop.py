@@ -248,8 +248,12 @@ def _runs(table: Observations) -> Runs:
             )
     size, loss = found["params"], table.numbers(roles["loss"])
     tokens = found["tokens"] if "tokens" in found else found["flops"] / 6 / size
-    flops = found["flops"] if "flops" in found else 6 * size * tokens
-    return Runs(flops, size, tokens, loss, "recorded" if len(counts) == 2 else "C = 6 N D")
+    approximate = 6 * size * tokens
+    if len(counts) < 2:
+        return Runs(found.get("flops", approximate), size, tokens, loss, "C = 6 N D")
+    if len(budgets_of(found["flops"])) < LEAST_CURVES <= len(budgets_of(approximate)):
+        return Runs(approximate, size, tokens, loss, "C = 6 N D, as planned")
+    return Runs(found["flops"], size, tokens, loss, "recorded")
 
 
 def _surface_exponent(runs: Runs) -> tuple[float | None, list[Warning]]:
@@ -317,6 +321,9 @@ def _values(point: Point) -> dict[str, float]:
 def _about_convention(runs: Runs) -> list[Warning]:
     if runs.convention == "recorded":
         return []
+    if runs.convention == "C = 6 N D, as planned":
+        sentence = "The runs have equal 6 N D along curves, and not equal FLOPs as recorded: budgets are 6 N D."
+        return [Warning("six_n_d", "note", sentence)]
     sentence = (
         "The table has FLOPs or tokens, not both: the other is taken from C = 6 N D, N being the column of params. "
         "Where embeddings are counted in params and cost little, FLOPs taken so are too many, and tokens too few."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -106,16 +107,8 @@ def _quadratic(x: Array, log_loss: Array) -> Surface | None:
     design = np.stack([np.ones(len(z)), *z.T, *squares], axis=1)
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return None
-    weight = np.ones(len(z))
+    values, weight, rest = _robust(design, log_loss)
     left = len(z) - design.shape[1]
-    for _ in range(20):
-        root = np.sqrt(weight)
-        values = np.linalg.lstsq(design * root[:, None], log_loss * root, rcond=None)[0]
-        rest = log_loss - design @ values
-        sigma = 1.4826 * float(np.median(np.abs(rest))) * np.sqrt(len(z) / left)
-        before, weight = weight, np.minimum(1.0, HUBER * max(sigma, 1e-12) / np.maximum(np.abs(rest), 1e-300))
-        if np.abs(weight - before).max() < 1e-4:
-            break
     curvature = np.zeros((settings, settings))
     for (i, j), value in zip(pairs, values[1 + settings :], strict=True):
         curvature[i, j] = curvature[j, i] = value
@@ -145,4 +138,62 @@ def _quadratic(x: Array, log_loss: Array) -> Surface | None:
         squares=float(weight @ rest**2),
         left=float(left),
         runs=len(z),
+    )
+
+
+def _robust(design: Array, log_loss: Array) -> tuple[Array, Array, Array]:
+    """Coefficients by least squares with Huber's weights; the weights; what is left of each row."""
+    weight, left = np.ones(len(design)), len(design) - design.shape[1]
+    for _ in range(20):
+        root = np.sqrt(weight)
+        values = np.linalg.lstsq(design * root[:, None], log_loss * root, rcond=None)[0]
+        rest = log_loss - design @ values
+        sigma = 1.4826 * float(np.median(np.abs(rest))) * np.sqrt(len(design) / left)
+        before, weight = weight, np.minimum(1.0, HUBER * max(sigma, 1e-12) / np.maximum(np.abs(rest), 1e-300))
+        if np.abs(weight - before).max() < 1e-4:
+            break
+    return values, weight, rest
+
+
+def cubic(x: Array, log_loss: Array, near: Surface) -> Surface | None:
+    """The lowest point of a cubic on all runs, next to that of a quadratic: what skew moves it by. None where the runs
+    are too few, or the cubic has no lowest point there."""
+    settings = x.shape[1]
+    powers = np.array([p for p in itertools.product(range(4), repeat=settings) if sum(p) <= 3])
+    if len(x) <= len(powers):
+        return None
+    scale = np.maximum(x.std(axis=0), 1e-12)
+    z = (x - near.at) / scale
+
+    def monomials(points: Array, lower: Array) -> Array:
+        """Derivatives of all of them; lower: how often by each setting."""
+        factor = np.prod([np.where(powers >= n, powers - n + 1, 0) ** (lower >= n) for n in (1, 2)], axis=0)
+        raised = points[:, None, :] ** np.maximum(powers - lower, 0)
+        return np.asarray((factor * raised).prod(axis=2))
+
+    own = np.eye(settings, dtype=int)
+    design = monomials(z, 0 * own[0])
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        return None
+    values, weight, rest = _robust(design, log_loss)
+    at = np.zeros((1, settings))
+    for _ in range(20):
+        slopes = np.stack([monomials(at, one)[0] for one in own])
+        bends = np.array([[float(monomials(at, one + other)[0] @ values) for other in own] for one in own])
+        if np.linalg.eigvalsh(bends)[0] <= 0:
+            return None
+        step = np.clip(np.linalg.solve(bends, slopes @ values), -0.5, 0.5)
+        at = at - step
+        if np.abs(step).max() < 1e-9:
+            break
+    if not ((z.min(axis=0) <= at[0]) & (at[0] <= z.max(axis=0))).all():
+        return None
+    spread = np.linalg.pinv((design * weight[:, None]).T @ design)
+    moved = np.linalg.solve(bends, slopes)
+    return replace(
+        near,
+        at=near.at + scale * at[0],
+        unscaled=(moved @ spread @ moved.T) * np.outer(scale, scale),
+        squares=float(weight @ rest**2),
+        left=float(len(x) - len(powers)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ PATTERN = re.compile(
 )
 LEAST_DRAWS = 200  # of each step, from which the draws of a prediction are made
 MOST_DRAWS = 400
+Columns = Mapping[str, str | None]
+Read = Callable[[Observations, Columns, Asked], Observations]  # rows with the columns of their roles found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class MetricAnswer:
 
     fit             of the metric; through the loss: of the metric against the loss of the same runs
     through         the metric of the first step, whose law gives the loss
+    said            how its columns were read
     shared_stderr   of an accuracy of known items, at the run where it is largest: what its test items leave open, the
                     same for all runs and all predictions; more runs do not make it smaller
     refused         empty where there is a fit
@@ -101,6 +104,7 @@ class MetricAnswer:
     through: str = ""
     shared_stderr: AnyFloat | None = None
     refused: str = ""
+    said: tuple[str, ...] = ()
 
     def predict(self, interval: Interval = "new_run", **at: float) -> MetricPrediction:
         """At a size and length, with 95 % intervals.
@@ -185,24 +189,42 @@ def fit_metrics(
     >>> found["hellaswag"].through
     'val_loss'
     """
+    told = {"params": params, "tokens": tokens, "flops": flops}
+
+    def read(rows: Observations, columns: Columns, response: Asked) -> Observations:
+        return read_by_role(rows, columns, response=response)
+
+    return answer_metrics(read_rows(source, metrics), metrics, told, read, law=law, draws=draws, seed=seed)
+
+
+def answer_metrics(
+    table: Observations,
+    metrics: Sequence[str],
+    told: Columns,
+    read: Read,
+    *,
+    law: str | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Metrics:
+    """As fit_metrics, of rows whose roles `read` finds, for each metric anew: its response, unit and error bars are its
+    own."""
     asked = [Metric.parse(text) for text in metrics]
     names = [one.column for one in asked]
     if not asked or len(set(names)) < len(names):
         raise DeclarationError(f"metrics: expected different columns, got {', '.join(names) or 'none'}.")
     if draws < LEAST_DRAWS:
         raise DeclarationError(f"draws: expected at least {LEAST_DRAWS}, got {draws}.")
-    table = read_rows(source, names)
     for one in asked:
         table.expect(one.column)
-    told = {"params": params, "tokens": tokens, "flops": flops}
-    answers: dict[str, MetricAnswer] = {}
     loss = next((one for one in asked if _is_loss(one)), None)
-    for one in sorted(asked, key=lambda one: one is not loss):  # the first step first
-        upstream = None if loss is None or one is loss or one.kind != "accuracy" else answers[loss.column]
-        kept = [one, *([upstream.metric] if upstream is not None else [])]
-        answers[one.column] = _answer(_alone(table, one, asked, kept), one, told, law, upstream, draws, seed)
+    answers: dict[str, MetricAnswer] = {}
+    for metric in sorted(asked, key=lambda one: one is not loss):  # the first step first
+        upstream = None if loss is None or metric is loss else answers[loss.column]
+        answers[metric.column] = _answer(table, metric, asked, told, read, law, upstream, draws, seed)
     _expect_own_errors(table, answers)
-    return Metrics(answers={name: answers[name] for name in names}, warnings=_about_shared(asked))
+    about = _about_shared([one.metric for one in answers.values()])
+    return Metrics(answers={name: answers[name] for name in names}, warnings=about)
 
 
 def _expect_own_errors(table: Observations, answers: Mapping[str, MetricAnswer]) -> None:
@@ -223,9 +245,10 @@ def _is_loss(metric: Metric) -> bool:
     return metric.kind == "loss" or (metric.kind is None and "loss" in metric.column.lower())
 
 
-def _alone(table: Observations, metric: Metric, asked: Sequence[Metric], kept: Sequence[Metric]) -> Observations:
-    """Without the columns of the other metrics, which are no settings of the runs, and without runs that lack it."""
-    others = {one.column for one in asked} - {one.column for one in kept}
+def _alone(table: Observations, metric: Metric, asked: Sequence[Metric], kept: str | None) -> Observations:
+    """Without the columns of the other metrics but `kept`, which are no settings of the runs, and without runs that
+    lack it."""
+    others = {one.column for one in asked} - {metric.column, kept}
     others |= {one.items for one in asked if one.items is not None} - {metric.items}
     rows = tuple(
         {name: cell for name, cell in row.items() if name not in others}
@@ -235,43 +258,62 @@ def _alone(table: Observations, metric: Metric, asked: Sequence[Metric], kept: S
     return replace(table, rows=rows)
 
 
-def _answer(
-    table: Observations,
-    metric: Metric,
-    told: Mapping[str, str | None],
-    law: str | None,
-    upstream: MetricAnswer | None,
-    draws: int,
-    seed: int,
-) -> MetricAnswer:
+def _read(
+    table: Observations, metric: Metric, asked: Sequence[Metric], told: Columns, read: Read, kept: str | None
+) -> Observations:
+    """The runs of one metric, with its own response, numbers of items and error bars."""
+    own = _alone(table, metric, asked, kept)
     trials = metric.items
-    if trials is not None and trials not in table.columns:
+    if trials is not None and trials not in own.columns:
         count = _number(trials)
         if count is None or not 1 <= count < math.inf:
             raise TableError(
                 f"{table.source}: {metric.column}: expected a number of items or a column, got {trials!r}."
             )
         trials = "test_items"
-        table = table.with_cells(trials, [count] * len(table))
-    columns = {**told, "loss": metric.column, "trials": trials}
+        own = own.with_cells(trials, [count] * len(own))
     response = Asked(kind=RESPONSES.get(metric.kind or ""), chance=metric.chance)
     try:
-        read = read_by_role(table, columns, response=response)
-        if upstream is not None and upstream.fit is not None:
-            found = _second_step(read, metric, upstream, draws, seed)
+        return read(own, {**told, "loss": metric.column, "trials": trials}, response)
+    except TableError as error:
+        if metric.kind is None and "--response" in str(error):
+            raise TableError(
+                f"{table.source}: {metric.column}: expected what it is beside its name, which does not say it: "
+                f"{metric.column}:accuracy@CHANCE for a share of right answers, {metric.column}:loss, or "
+                f"{metric.column}:number."
+            ) from None
+        raise
+
+
+def _answer(
+    table: Observations,
+    metric: Metric,
+    asked: Sequence[Metric],
+    told: Columns,
+    read: Read,
+    law: str | None,
+    upstream: MetricAnswer | None,
+    draws: int,
+    seed: int,
+) -> MetricAnswer:
+    first, through, said = None, "", tuple[str, ...]()
+    try:
+        own = _read(table, metric, asked, told, read, upstream.metric.column if upstream is not None else None)
+        said = own.said
+        kind: Kind = "accuracy" if own.response.is_share else "loss" if own.response.is_log else "number"
+        metric = replace(metric, kind=kind)
+        if metric.kind == "accuracy" and upstream is not None and upstream.fit is not None:
+            found = _second_step(own, metric, upstream, draws, seed)
             first, through = upstream.fit, upstream.metric.column
         else:
             chance = metric.chance or 0.0
             of_share = f"{chance:g} + {1 - chance:g}/(1 + (C_mid/C)^B)"
-            found = fit(read, of_share if metric.kind == "accuracy" else law, draws=draws, seed=seed)
-            first, through = None, ""
+            found = fit(own, of_share if metric.kind == "accuracy" else law, draws=draws, seed=seed)
     except Refusal as refusal:
-        return MetricAnswer(metric=metric, fit=None, refused=str(refusal))
+        return MetricAnswer(metric=metric, fit=None, refused=str(refusal), said=said)
     largest = max(row.predicted for row in found.residuals)
-    shared = _shared(found, metric, largest)
-    return MetricAnswer(
-        metric=metric, fit=found, first=first, through=through, shared_stderr=shared if metric.items else None
-    )
+    shared = _shared(found, metric, largest) if metric.items else None
+    return MetricAnswer(metric=metric, fit=found, first=first, through=through, shared_stderr=shared, said=said)
 
 
 def _second_step(read: Observations, metric: Metric, upstream: MetricAnswer, draws: int, seed: int) -> Fit:
@@ -279,9 +321,10 @@ def _second_step(read: Observations, metric: Metric, upstream: MetricAnswer, dra
     column, chance = upstream.metric.column, metric.chance or 0.0
     ladder = read.of_ladder().where(lambda row: row.get("held_out") is not True, "held out")
     ladder = ladder.where(lambda row: row.get(column) not in (None, ""), f"no {column}")
-    names = {"upstream_loss": column, "loss": ladder.roles["loss"], "trials": ladder.roles.get("trials")}
-    cells = {name: ladder.numbers(own) for name, own in names.items() if own is not None}
-    rows = [{name: float(own[place]) for name, own in cells.items()} for place in range(len(ladder))]
+    own = ladder.roles["loss"]
+    names = {"upstream_loss": column, own: own, "trials": ladder.roles.get("trials")}
+    cells = {name: ladder.numbers(known) for name, known in names.items() if known is not None}
+    rows = [{name: float(numbers[place]) for name, numbers in cells.items()} for place in range(len(ladder))]
     if not rows:
         raise Refusal("no_rows", f"{metric.column}: none of its runs has a {column}.")
     fitted = [] if upstream.fit is None else [row.observed for row in upstream.fit.residuals]
@@ -292,7 +335,8 @@ def _second_step(read: Observations, metric: Metric, upstream: MetricAnswer, dra
             "give a table with the loss itself, of the same runs, as the first of two steps.",
         )
     form = f"{chance:g} + {1 - chance:g}/(1 + exp(k*upstream_loss - m))"
-    return fit(by_role(rows, ladder.response), form, draws=draws, seed=seed)
+    table = by_role(rows, ladder.response)
+    return fit(replace(table, roles={**table.roles, "loss": own}), form, draws=draws, seed=seed)
 
 
 def _two_steps(

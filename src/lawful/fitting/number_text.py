@@ -82,6 +82,11 @@ def unit_of(axis: str) -> str:
     return "parameters" if axis.startswith("params") else known.get(axis, axis.replace("_", " "))
 
 
+def symbol_of(fit: FitRecord) -> str:
+    """What a formula gives: L, a loss; another metric by its column's name."""
+    return "L" if fit.data.response.is_log else fit.data.columns["loss"]
+
+
 def counted(fit: FitRecord) -> str:
     """What a fit rests on. The rows of a history are no runs: several are of one run."""
     n, clusters, runs = fit.goodness.n, fit.goodness.clusters, len({row.run for row in fit.residuals})

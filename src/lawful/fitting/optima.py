@@ -13,9 +13,18 @@ from lawful.checks import AnyFloat, checked, nearest
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.allocate import Interval
 from lawful.fitting.data import refuse_arms
-from lawful.fitting.local_surface import Surface, least_runs, surface
+from lawful.fitting.local_surface import Surface, least_runs
 from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.optima_law import OptimumLaw, Reading, optimum_law
+from lawful.fitting.windows import (
+    LEAST_LEVELS,
+    SMALLER,
+    beyond,
+    biased_by,
+    sweep_surface,
+    usual_noise,
+    window_size,
+)
 from lawful.laws import Array
 from lawful.response import expect_loss
 from lawful.schema import Warning
@@ -25,9 +34,6 @@ from lawful.tables.observations import grouped
 from lawful.tables.vocabulary import LETTERS
 
 MOST_SETTINGS = 3  # a quadratic of four has 15 coefficients: no sweep has the runs
-SMALLER, LARGER = 0.65, 1.6  # windows, in units of the usual: how far they move the law is part of its error
-LEAST_WIDER = 1.1  # runs of the larger window over those of the usual, from which on the two say something of skew
-LEAST_LEVELS = 3  # of a setting in a cell: two values have no lowest point between them
 SPARE_CELLS = 2  # beyond the law's coefficients
 
 
@@ -42,6 +48,7 @@ class OptimumCell:
     noise         standard deviation of a run's log loss about the surface
     miss_of_two   setting -> by what share the loss rises where it is half or twice its optimum
     refused       why there is no optimum; empty where there is one
+    shows_skew    its runs say how far a skewed valley moves the reading
     """
 
     at: Mapping[str, AnyFloat]
@@ -52,6 +59,7 @@ class OptimumCell:
     noise: AnyFloat
     miss_of_two: Mapping[str, AnyFloat]
     refused: str = ""
+    shows_skew: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,19 +154,23 @@ def optimum(
     groups.sort(key=lambda rows: tuple(z[rows[0]]))
     points = [dict(zip(inputs, map(float, z[rows[0]]), strict=True)) for rows in groups]
     names = tuple(settings)
-    usual = [_surface(x[rows], log_loss[rows]) for rows in groups]
-    shared = _noise(usual)
-    wide = [_surface(x[rows], log_loss[rows], LARGER) for rows in groups]
+    size = window_size(x, log_loss, groups)
+    usual = [sweep_surface(x[rows], log_loss[rows], size) for rows in groups]
+    shared = usual_noise(usual)
+    wide = [
+        None if own is None else beyond(own, x[rows], log_loss[rows], size)
+        for own, rows in zip(usual, groups, strict=True)
+    ]
     cells = tuple(
         _cell(point, names, x[rows], found, larger, shared)
         for point, rows, found, larger in zip(points, groups, usual, wide, strict=True)
     )
     _expect_enough(table, cells, names, tuple(inputs))
     kept = [i for i, cell in enumerate(cells) if not cell.refused]
-    others = [[_surface(x[groups[i]], log_loss[groups[i]], SMALLER) for i in kept], [wide[i] for i in kept]]
+    others = [[sweep_surface(x[groups[i]], log_loss[groups[i]], SMALLER * size) for i in kept], [wide[i] for i in kept]]
     at = [points[i] for i in kept]
     found = [one for i in kept if (one := usual[i]) is not None]
-    weights = 1.0, -_biased_by(found, others[1])
+    weights = 1.0, biased_by(found, others[1])
 
     def law(place: int, name: str, axes: Sequence[str]) -> OptimumLaw:
         logs, errors = _readings(found, place, shared)
@@ -284,31 +296,6 @@ def _positive(table: Observations, column: str) -> Array:
     return numbers
 
 
-def _surface(x: Array, log_loss: Array, size: float = 1.0) -> Surface | None:
-    """None too where the cell has too few runs, or values of a setting."""
-    levels = [len(np.unique(np.round(column, 9))) for column in x.T]
-    if len(x) < least_runs(x.shape[1]) or min(levels) < LEAST_LEVELS:
-        return None
-    return surface(x, log_loss, size)
-
-
-def _noise(surfaces: Sequence[Surface | None]) -> float:
-    """The usual variance of a run's log loss: the median over cells, so that one odd cell says nothing of others."""
-    each = [one.squares / one.left for one in surfaces if one is not None and one.left > 0]
-    return float(np.median(each)) if each else 0.0
-
-
-def _biased_by(usual: Sequence[Surface], larger: Sequence[Surface | None]) -> float:
-    """A skewed valley biases a reading by the square of its window's width: the usual one by so many times what the
-    larger one moves it. 0 where the cells have no runs for a larger one."""
-    pairs = [(one.runs, wide.runs) for one, wide in zip(usual, larger, strict=True) if wide is not None]
-    if not pairs:
-        return 0.0
-    wider = math.exp(sum(math.log(large / small) for small, large in pairs) / len(pairs))
-    settings = len(usual[0].at)
-    return 1 / (wider ** (2 / settings) - 1) if wider > LEAST_WIDER else 0.0
-
-
 def _cell(
     point: Mapping[str, float],
     names: Sequence[str],
@@ -324,7 +311,13 @@ def _cell(
         )
     reach = found.reach(shared)
     is_near = larger is not None and bool((np.abs(larger.at - found.at) < math.log(4)).all())
-    skew = _biased_by([found], [larger]) * (found.at - larger.at) if larger is not None and is_near else 0 * found.at
+    skew = 0 * found.at
+    if larger is not None and is_near:
+        factor = biased_by([found], [larger])
+        skew = factor * (larger.at - found.at)
+        if factor < 0:  # a larger window: its reading and the usual one differ by noise, too
+            own, other = (one.noise(shared) * np.diag(one.unscaled) for one in (found, larger))
+            reach = np.sqrt(reach**2 * (1 + factor**2 * np.maximum(1 - other / own, 0.0)))
     ends = {}  # around the reading, and around where it lies without what its window's width moves it by
     for i, name in enumerate(names):
         low, high = (side * min(reach[i] + max(side * skew[i], 0.0), 300.0) for side in (-1, 1))
@@ -338,6 +331,7 @@ def _cell(
         loss=math.exp(found.level),
         noise=math.sqrt(found.noise(shared)),
         miss_of_two={name: math.expm1(bends[i] * math.log(2) ** 2 / 2) for i, name in enumerate(names)},
+        shows_skew=larger is not None,
     )
 
 
@@ -375,7 +369,7 @@ def _readings(found: Sequence[Surface], place: int, shared: float) -> tuple[Arra
 
 def _other(surfaces: Sequence[Surface | None], weight: float, place: int, usual: Sequence[Surface]) -> Reading:
     """The readings of another window, of the cells that have one not far from the usual."""
-    shared = _noise(surfaces)
+    shared = usual_noise(surfaces)
     rows = [
         i
         for i, (one, own) in enumerate(zip(surfaces, usual, strict=True))
@@ -390,7 +384,7 @@ def _warnings(cells: Sequence[OptimumCell]) -> tuple[Warning, ...]:
     if refused:
         sentence = f"{len(refused)} of {len(cells)} cells have no optimum and were left out:{_reasons(refused[:5])}"
         said.append(Warning("cells_left_out", "warning" if len(refused) > len(cells) / 4 else "note", sentence))
-    if blind := sum(not cell.refused and cell.runs <= LEAST_WIDER * cell.window for cell in cells):
+    if blind := sum(not cell.refused and not cell.shows_skew for cell in cells):
         sentence = f"{blind} of {len(cells)} cells have too few runs to show skew: intervals are for even valleys."
         said.append(Warning("skew_unseen", "warning", sentence))
     return tuple(said)

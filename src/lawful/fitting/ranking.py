@@ -20,6 +20,7 @@ from lawful.errors import DeclarationError
 from lawful.fitting import solver
 from lawful.fitting.cautions import ranked as by_severity
 from lawful.fitting.data import LEAST_LEVELS, Sample
+from lawful.fitting.default_law import laws_of_share
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.form import LINE, SURFACE, for_parameters, point_of
 from lawful.fitting.records import Ranked
@@ -35,10 +36,6 @@ Fitted = TypeVar("Fitted", bound=FittedLaw)
 OF_SURFACE = (*SURFACE, "overtrained")
 OF_LINE = (*LINE, "shifted")
 LARGEST = (0.125, 0.25)  # shares of the runs, and of the sizes, that are left out as the largest, in turn
-# of a share along one axis, with its letter: right answers, then wrong ones
-OF_RIGHT = ("R0 + gain/(1 + ({0}_mid/{0})^B)", "top - a*{0}^-b", "1 - a*{0}^-b")
-OF_WRONG = ("saturating", "power_floor", "power")
-LETTER = {"params": "N", "tokens": "D", "flops": "C"}
 GROUPS = 5  # into which the sizes are split, at most
 CLEARLY = 2.0  # in AICc over all rows, by which the other law must be the better there, too
 SPARE = 2  # rows that a fit has beyond its parameters
@@ -96,7 +93,7 @@ def about_ranking(fit: FittedLaw, ranking: tuple[Ranked, ...]) -> tuple[Warning,
 
 @np.errstate(all="ignore")  # a table may drive a law to infinities: it then has no part
 def _ranking(fit: FittedLaw) -> tuple[Ranked, ...]:
-    laws = _laws_beside(fit.model) if fit.data.response.is_log else _laws_of_share(fit)
+    laws = _laws_beside(fit.model) if fit.data.response.is_log else _shares_beside(fit)
     if not laws:
         return ()
     point, data = point_of(fit, fit.model)
@@ -125,18 +122,8 @@ def _laws_beside(law: Law) -> list[Law]:
     return [other for other in laws if other.spec != law.spec]
 
 
-def _laws_of_share(fit: FittedLaw) -> list[Law]:
-    """Those along the same one axis."""
-    if len(fit.model.inputs) != 1 or fit.model.inputs[0] not in LETTER:
-        return []
-    axis = fit.model.inputs[0]
-    if fit.data.response.is_error:
-        laws = [on_axis(named(name), axis) for name in OF_WRONG]
-    else:
-        laws = [named(text.format(LETTER[axis])) for text in OF_RIGHT]
-        if axis == "flops":
-            laws[0] = named("sigmoid")
-    return [other for other in laws if other.spec != fit.model.spec]
+def _shares_beside(fit: FittedLaw) -> list[Law]:
+    return [one for one in laws_of_share(fit.model, fit.data.response) if one.spec != fit.model.spec]
 
 
 def left_out(data: Sample) -> dict[str, list[Array]]:

@@ -12,10 +12,12 @@ from lawful.fitting import derivatives
 from lawful.fitting.problem import Problem
 from lawful.fitting.quantiles import t_cdf, t_density, t_quantile
 from lawful.laws import Array, Axes, Law, Points, Values, bounds_of
+from lawful.response import LOG, Response
 
 UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
 FORM_DRAWS = 1000  # over the laws of which a forecast is the average
-LARGEST = 1.0  # standard error of a law's log loss at a point, from which on it has no part there unless it is the best
+# standard error of a law's log loss, or log odds, at a point, from which on it has no part there unless it is the best
+LARGEST = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Sister:
     rmse_log: float
     pivot: Mapping[str, float]
     domain: Mapping[str, tuple[float, float]]
+    response: Response = LOG
 
     def loss(self, values: Values, at: Points) -> Array:
         """As Fit.loss."""
@@ -38,13 +41,23 @@ class Sister:
 
     def log_loss(self, at: Mapping[str, float]) -> tuple[float, float]:
         """Log loss at one point, and its standard error."""
+        value, error = self._level(at, is_log=True)
+        return float(np.log(value)), error
+
+    def _level(self, at: Mapping[str, float], *, is_log: bool) -> tuple[float, float]:
+        """The law's value at one point, and the standard error of its logarithm, or of itself."""
         x = Axes.of({axis: [value] for axis, value in at.items()}, self.pivot)
         ends = np.full(len(self.law.parameters), np.inf)
-        problem = Problem(self.law, x, np.ones(1), True, 1.0, True, -ends, ends)
+        problem = Problem(self.law, x, np.ones(1), is_log, 1.0, True, -ends, ends)
         slopes = derivatives.slopes(problem, np.array([self.values[name] for name in self.law.parameters]))[0]
         own = slopes[[self.law.parameters.index(name) for name in self.free]]
-        value = float(np.log(self.loss(self.values, at)[0]))
-        return value, float(np.sqrt(max(own @ self.covariance @ own, 0.0)))
+        return float(self.loss(self.values, at)[0]), float(np.sqrt(max(own @ self.covariance @ own, 0.0)))
+
+    def log_odds(self, at: Mapping[str, float]) -> tuple[float, float]:
+        """Of a share: the log odds at one point, between the ends of the response, and their standard error."""
+        value, error = self._level(at, is_log=False)
+        share = float(self.response.share(value))
+        return math.log(share / (1 - share)), error / ((self.response.high - self.response.low) * share * (1 - share))
 
     def drawn(self, draws: int, rng: np.random.Generator) -> dict[str, Array]:
         """Parameters drawn from Student's t around the point, inside their bounds, each of shape (draws,)."""
@@ -158,7 +171,8 @@ class Alternatives:
         The value is that of a law which has more than half of the weight, else the median of the mixture; where errors
         on runs left out decide, the mean of the logs, of which they are the errors.
         """
-        means, errors = np.array([law.log_loss(at) for law in self.laws]).T
+        response = self.best.response
+        means, errors = np.array([law.log_odds(at) if response.is_share else law.log_loss(at) for law in self.laws]).T
         errors = np.nan_to_num(errors, nan=UNKNOWN, posinf=UNKNOWN).clip(max=UNKNOWN)
         dofs = [law.dof for law in self.laws]
         if self.growth is not None:
@@ -181,6 +195,8 @@ class Alternatives:
             ends[0] = min(max(float(weights @ means), ends[1]), ends[2])
         elif weights.max() > 0.5:
             ends[0] = min(max(float(means[weights.argmax()]), ends[1]), ends[2])
+        if response.is_share:
+            return response.of_share([1 / (1 + math.exp(-end)) for end in ends])
         return np.asarray(np.exp(ends))
 
     def drawn(self, draws: int, seed: int) -> list[tuple[Sister, dict[str, Array]]]:

@@ -7,7 +7,7 @@ import math
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.headline_fit import of_fit
 from lawful.fitting.headline_text import Headline
-from lawful.fitting.number_text import interval, rounded
+from lawful.fitting.number_text import interval, rounded, symbol_of
 from lawful.fitting.plot import as_image
 from lawful.fitting.records import Parameter
 
@@ -23,7 +23,7 @@ def short(fit: FittedLaw, said: Headline | None = None) -> str:
     """
     said = of_fit(fit) if said is None else said
     lines = [said.sentence, said.basis, ""]
-    lines.append(f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}")
+    lines.append(formula_of(fit))
     lines += [fit.model.reading] if fit.model.reading else []
     rows = [
         (name, *rounded(p.value, *p.ci95), "" if p.role == "fitted" else p.role, f"at its {p.at_bound} bound")
@@ -44,6 +44,12 @@ def short(fit: FittedLaw, said: Headline | None = None) -> str:
     return "\n".join(lines)
 
 
+def formula_of(fit: FittedLaw) -> str:
+    """The law's name, where it has one, and its formula: of L for a loss, of another metric by its column's name."""
+    left = symbol_of(fit)
+    return f"{fit.law}: {left} = {fit.formula}" if fit.law != fit.formula else f"{left} = {fit.formula}"
+
+
 MOST_IN_BRIEF = 8  # parameters
 
 
@@ -59,7 +65,7 @@ def in_brief(fit: FittedLaw) -> str:
 
 def summary(fit: FittedLaw) -> str:
     g, c, o = fit.goodness, fit.convergence, fit.objective
-    lines = [f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}"]
+    lines = [formula_of(fit)]
     lines += [fit.model.reading] if fit.model.reading else []
     lines += [f"{MARK[w.severity]} {w.code}: {w.sentence}" for w in fit.warnings]
     lines.append("")
@@ -173,7 +179,7 @@ def as_html(fit: FittedLaw) -> str:
         for value, ends in [rounded(p.value, *p.ci95)]
     )
     doubts = "".join(f"<li><b>{escape(w.code)}</b> ({w.severity}): {escape(w.sentence)}</li>" for w in fit.warnings)
-    formula = f"{fit.law}: L = {fit.formula}" if fit.law != fit.formula else f"L = {fit.formula}"
+    formula = formula_of(fit)
     return (
         f"<p><b>{escape(said.sentence)}</b><br>{escape(said.basis)}</p>{as_image(fit)}<p>{escape(formula)}</p>"
         f"<table><tr><th></th><th>value</th><th>95 % interval</th><th></th></tr>{rows}</table>"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from lawful.costs import gpu_hours
 from lawful.fitting.answers import Answer
 from lawful.fitting.headline_fit import WIDE
-from lawful.fitting.number_text import counted, factor, runs_counted
+from lawful.fitting.number_text import counted, factor, runs_counted, symbol_of
 from lawful.fitting.records import HeldOut
 from lawful.fitting.result import Fit
 from lawful.report import tables
@@ -243,7 +243,7 @@ def _what_it_rests_on(evidence: Evidence, answer: Answer | None) -> list[tuple[s
     if answer and answer.fit:
         return [
             ("Rests on", rests_on(evidence)),
-            ("Law", f"L = {fit_formula(answer.fit)}"),
+            ("Law", f"{symbol_of(answer.fit)} = {fit_formula(answer.fit)}"),
         ]
     if answer and (found := answer.comparison):
         decision = found.decision.replace("not decided", "exponents: not decided")

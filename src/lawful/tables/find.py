@@ -82,15 +82,21 @@ def with_roles(
     roles: dict[str, str] = {role: name for role in ROLES if (name := told.get(role) or table.roles.get(role))}
     if {FILE, ROW} <= set(table.columns):  # tidy: its columns are called as their roles are
         roles = {role: role for role in ROLES if role in table.columns} | roles
-    if table.is_of_study or table.roles:
+    is_read = bool(table.roles) and not _is_of_another_metric(table, told)
+    if table.is_of_study or is_read:
         filled = {name for name in table.columns if not all(map(is_empty, table.cells(name)))}
         for role, names in _OWN_NAMES.items():
             if role not in roles and (found := next((name for name in names if name in filled), None)):
                 roles[role] = found
         own = replace(table, response=of_own(table, told.get("loss", ""), asked))
         return own, {role: roles[role] for role in ROLES if role in roles}
+    for role in ("stderr", "trials"):  # of the metric that the table was read for before
+        if table.roles and role not in told:
+            roles.pop(role, None)
     taken: dict[str, Choice] = {
-        role: choice_of(table.source, role, column, factors.get(column))
+        role: Choice(column=column)  # in units of one since the table was read
+        if role in COUNTS and role not in told and role in table.roles
+        else choice_of(table.source, role, column, factors.get(column))
         for role, column in roles.items()
         if role in (*COUNTS, "loss")
     }
@@ -121,7 +127,8 @@ def with_roles(
         if roles[role] != choice.column:
             converted[choice.column] = roles[role]
         notes = [f"times {choice.unit:g}"] * (choice.unit != 1) + [choice.why] * bool(choice.why)
-        columns.append(f"{role} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
+        called = "metric" if role == "loss" and not response.is_log else role
+        columns.append(f"{called} {choice.column!r}" + (f" ({'; '.join(notes)})" if notes else ""))
     spreads, bars = _error_bars(table, roles, taken, converted, factors, response)
     if spreads:
         read = read.with_cells(roles["stderr"], spreads)
@@ -138,6 +145,13 @@ def with_roles(
         ),
         {role: roles[role] for role in ROLES if role in roles},
     )
+
+
+def _is_of_another_metric(table: Observations, told: Mapping[str, str]) -> bool:
+    """Whether a table that was read is asked for another metric than the one it was read for: what that is, and which
+    error bars and numbers of items it has, is then looked for anew."""
+    known = table.roles.get("loss")
+    return known is not None and told.get("loss", known) != known
 
 
 def _said(table: Observations, columns: Sequence[str], taken: Mapping[str, Choice]) -> list[str]:

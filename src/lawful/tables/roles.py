@@ -334,7 +334,7 @@ def measure_of(column: str) -> str:
     say."""
     name = name_of(column)
     words = set(name.key.split("_"))
-    other = "accuracy" if words & ACCURACIES else "error rate" if words & ERROR_RATES else ""
+    other = "error rate" if words & ERROR_RATES else "accuracy" if words & ACCURACIES else ""
     return next((kind.measure for kind in _kinds_of_loss(name) if kind.measure), name.measure or other)
 
 
