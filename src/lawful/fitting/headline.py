@@ -96,6 +96,22 @@ def of_refusal(code: str | None, refusal: str) -> Headline:
     return Headline(sentence=f"No law is claimed: {why}.", basis=refusal, next_step=advice(code) or "")
 
 
+def of_one_setting(losses: Mapping[str, Sequence[float]], refusal: str) -> Headline:
+    """Of a study that trains one setting, with each of its seeds, and so can have no law. losses: arm -> its runs'."""
+    each = {arm: sum(own) / len(own) for arm, own in losses.items()}
+    seeds = max(map(len, losses.values()))
+    over = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
+    if len(each) == 1:
+        (loss,) = each.values()
+        sentence = f"A single setting was trained, so no law is claimed; its loss is {loss:.4g}."
+        step = "Train at least four sizes, the largest held out, for a law that can be tested."
+    else:
+        sentence = "A single setting of each arm was trained: no law is claimed, and no arm is called better."
+        over += ": " + ", ".join(f"{arm} {loss:.4g}" for arm, loss in each.items())
+        step = "Train several seeds of each arm to compare them, and at least four sizes for a law."
+    return Headline(sentence=sentence, basis=f"{over}. {refusal}", next_step=step)
+
+
 def of_allocation(found: Allocation) -> Headline:
     """The best use of a budget."""
     severe = [one for one in found.warnings if one.severity == "severe"]

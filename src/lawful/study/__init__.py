@@ -17,4 +17,5 @@ from lawful.study.rungs import Coordinates as Coordinates
 from lawful.study.rungs import Rung as Rung
 from lawful.study.rungs import bracket as bracket
 from lawful.study.rungs import grid as grid
+from lawful.study.rungs import largest as largest
 from lawful.study.rungs import planned_run as planned_run
