@@ -1,4 +1,4 @@
-"""One size of each built-in study: it can be declared at any size, and its page says what a single setting cannot say."""
+"""One size of each built-in study: it is declared at any size, and its page says what a single setting cannot say."""
 
 from __future__ import annotations
 

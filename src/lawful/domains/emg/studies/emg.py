@@ -270,30 +270,27 @@ def shapes_of(sizes: Sequence[int], *, is_large: bool) -> dict[int, Shape]:
     aspect, head_size = (90, 64) if is_large else (24, 16)
     shapes: dict[int, Shape] = {}
     for size in sorted(sizes):
-        found: list[tuple[float, float, int, Shape, int]] = []
+        found: list[tuple[float, float, int, int, int]] = []  # error, distance from the aspect, width, depth, size
         for depth in range(1, MOST_BLOCKS + 1):
 
-            def made(eighths: int, depth: int = depth) -> tuple[Shape, int]:
-                width = 8 * eighths
-                heads = [number for number in range(1, width // 2 + 1) if width % (2 * number) == 0]
-                best = min(heads, key=lambda number: abs(math.log(width / number / head_size)))
-                shape = (depth, best, 4 * width)
-                return shape, transformer(width, shape, is_large=is_large).param_counts().non_embedding
+            def params(width: int, depth: int = depth) -> int:
+                return transformer(width, (depth, 1, 4 * width), is_large=is_large).param_counts().non_embedding
 
-            above = bisect.bisect_left(range(1, MOST_WIDTH // 8), size, key=lambda eighths: made(eighths)[1]) + 1
-            for eighths in {max(1, above - 1), above}:
-                shape, params = made(eighths)
-                off = abs(math.log(8 * eighths / depth / aspect))
-                found.append((abs(params / size - 1), off, 8 * eighths, shape, params))
+            widths = range(8, MOST_WIDTH + 1, 8)
+            above = min(bisect.bisect_left(widths, size, key=params), len(widths) - 1)
+            for width in {widths[max(0, above - 1)], widths[above]}:
+                off = abs(math.log(width / depth / aspect))
+                found.append((abs(params(width) / size - 1), off, width, depth, params(width)))
         near = [one for one in found if one[0] <= SIZE_TOLERANCE]
         if not near:
             nearest = sorted({one[4] for one in sorted(found)[:4]})
             listed = ", ".join(f"{number:,}" for number in nearest)
             raise DeclarationError(f"sizes: no encoder has {size:,} parameters within 3 %; the nearest have {listed}.")
-        _, _, width, shape, params = min(near, key=lambda one: one[1])
+        _, _, width, depth, _ = min(near, key=lambda one: one[1])
         if width in shapes:
             raise DeclarationError(f"sizes: expected sizes of different widths, got two that are {width} wide.")
-        shapes[width] = shape
+        even = [heads for heads in range(1, width // 2 + 1) if width % (2 * heads) == 0]
+        shapes[width] = (depth, min(even, key=lambda heads: abs(math.log(width / heads / head_size))), 4 * width)
     return shapes
 
 
