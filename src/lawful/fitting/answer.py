@@ -61,6 +61,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     table = with_coordinates(read_runs(home.folder), study)
     registered = read_forecasts(home).forecasts
     design = [one for one in (*study.warnings, *linter.observed(study.runs, table.rows)) if one.severity == "severe"]
+    design += linter.untuned(study.runs, study.questions, table.rows)
     to_come = held_out_to_come(study, table)
     answers = []
     for question in study.questions:

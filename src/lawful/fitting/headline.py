@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lawful.fitting.allocate import Allocation
 from lawful.fitting.answer_records import AnswerRecord
@@ -59,13 +60,29 @@ def of_answer(answer: AnswerRecord, fit: FittedLaw | None, design: Sequence[Warn
     severe = [one for one in (*design, *answer.warnings) if one.severity == "severe" and one.code not in NOT_OF_RUNS]
     if answer.status == "refused":
         return of_refusal(answer.code, answer.refusal or "")
-    if answer.paired is not None:
-        return of_paired(answer.paired, severe)
-    if answer.comparison is not None or answer.crossings:
-        return of_arms(answer.comparison, answer.crossings, severe)
+    if answer.paired is not None or answer.comparison is not None or answer.crossings:
+        said = (
+            of_paired(answer.paired, severe)
+            if answer.paired is not None
+            else of_arms(answer.comparison, answer.crossings, severe)
+        )
+        return not_tuned(said) if any(one.code == "arms-not-tuned" for one in design) else said
     if fit is not None:
         return of_fit(fit, answer.held_out, severe, [*answer.warnings, *fit.warnings])
     return Headline(sentence="The question was answered, but its fit is not at hand.")
+
+
+NOT_TUNED = "learning rates not tuned"
+
+
+def not_tuned(said: Headline) -> Headline:
+    """With the doubt that an arm may only have a worse learning rate; other clauses give way to it."""
+    head = said.sentence.rstrip(".")
+    while len(f"{head}; {NOT_TUNED}.".split()) > WORDS and ";" in head:
+        head = head.rpartition(";")[0]
+    if len(words := head.split()) + len(NOT_TUNED.split()) > WORDS:
+        head = " ".join(words[: WORDS - len(NOT_TUNED.split()) - 1]) + " …"
+    return replace(said, sentence=f"{head}; {NOT_TUNED}.")
 
 
 def of_truth(first: Headline, found: Mapping[str, Sequence[Recovered]]) -> Headline:
@@ -193,4 +210,5 @@ def worse_than_counts(
     sentence = f"{before.sentence.rstrip('.')}; {tail}."
     if len(sentence.split()) > WORDS:
         sentence = f"{before.sentence.partition(';')[0].rstrip('.')}; {tail}."
-    return Headline(sentence=capped(sentence), basis=before.basis, next_step=before.next_step or step)
+    said = Headline(sentence=capped(sentence), basis=before.basis, next_step=before.next_step or step)
+    return not_tuned(said) if NOT_TUNED in before.sentence and NOT_TUNED not in said.sentence else said

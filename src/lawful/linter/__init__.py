@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lawful.linter.groups import Others, all_but
 from lawful.linter.rates import brackets, rates, schedule
+from lawful.linter.tuning import untuned as untuned
 from lawful.schema import Cell, CorpusRecord, Observation, PlannedRun, Warning
 from lawful.tables import is_finished
 

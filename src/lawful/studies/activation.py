@@ -20,7 +20,7 @@ from lawful.recipes import (
 )
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Scale, Study, bracket, grid, largest
+from lawful.study import Question, Scale, Study, brackets, grid, largest
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
@@ -133,10 +133,9 @@ def study(
     if held_out:
         ladder += grid(rung, width=tuple(held_out.values()), arm=arms, seed=range(HELD_OUT_SEEDS[scale]), **budgets)
     if len(anchors) > 1:  # the smallest size and the middle one; a single point is not brought to its best rate
-        for width in (anchors[0], anchors[len(anchors) // 2]):
-            for arm in arms:
-                at = {"width": width, "arm": arm, "seed": 0, **{k: v[0] for k, v in budgets.items()}}
-                ladder += bracket(rung, at)
+        tried = dict.fromkeys((anchors[0], anchors[len(anchors) // 2]))
+        first = {name: values[:1] for name, values in budgets.items()}
+        ladder += brackets(rung, width=tuple(tried), arm=arms, seed=(0,), **first)
     return Study(
         name="activation",
         question=QUESTION,

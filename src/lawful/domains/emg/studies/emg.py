@@ -24,7 +24,7 @@ from lawful.errors import DeclarationError
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
 from lawful.storage.cache import sha256_of
-from lawful.study import Question, Rung, Scale, Study, grid, largest
+from lawful.study import Question, Rung, Scale, Study, brackets, grid, largest
 
 QUESTION = (
     "How do the CTC loss and the character error rate of typing on wrist EMG fall with the size of a transformer "
@@ -149,6 +149,9 @@ def study(
     ladder = _rungs(rung, bodies, has_arms, width=widths, train_users=(everybody,), seed=range(seeds))
     if users and is_generic:
         ladder += _rungs(rung, ("transformer",), has_arms, width=(middle,), train_users=users, seed=range(seeds))
+    if len(bodies) > 1 and len(widths) > 1:
+        tried = (widths[0], middle) if middle not in (widths[0], max(widths)) else widths[:2]
+        ladder += brackets(rung, body=bodies, width=tried, train_users=(everybody,), seed=(0,))
     if personal:
         ladder += _personal(ladder, {"width": middle, "train_users": everybody}, twin.test_users)
     return Study(
@@ -227,6 +230,10 @@ def large(
         ladder += _rungs(rung, ("transformer",), has_arms, **{**of_size, "width": (middle,), "train_users": fewer})
     if has_arms:
         ladder += _rungs(rung, ("tds",), has_arms, **{**of_size, "width": (middle,)})
+        if len(bodies) > 1 and is_full:  # the convolutions have one size
+            at = {"train_users": (everybody,), "seed": (0,)}
+            ladder += brackets(rung, body=("transformer",), width=tuple(dict.fromkeys((widths[0], middle))), **at)
+            ladder += brackets(rung, body=("tds",), width=(middle,), **at)
     if personal:
         ladder += _personal(ladder, {"width": middle, "train_users": everybody}, PEOPLE)
     pairs = ", ".join(f"{label} had {true}" for label, true in zip(LABELS, TRUE, strict=True))
@@ -341,7 +348,7 @@ def _personal(ladder: Sequence[Rung], start: dict[str, int], people: int) -> lis
             run=continued(rung.training, person),
         )
         for rung in ladder
-        if start.items() <= rung.at.items()
+        if start.items() <= rung.at.items() and rung.bracket is None
         for person in (f"user{number}" for number in range(people))
     ]
 

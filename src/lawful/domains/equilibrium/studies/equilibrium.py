@@ -18,7 +18,7 @@ from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Rung, Scale, Study, bracket
+from lawful.study import Question, Rung, Scale, Study, brackets
 from lawful.tasks.next_token import NextToken
 
 QUESTION = (
@@ -47,8 +47,9 @@ LADDERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...],
     "quick": (256, (1_000, 4_000, 15_000, 50_000), (16, 64, 128), (4, 2), 2, FIVE),
     "full": (4_000, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 32, 64, 128), (16, 8, 4, 2), 3, ARMS),
 }
-# Peak learning rates. Each arm is bracketed at its own size, except at smoke, which says "not tuned". .005 was the best
-# of four, or as good, at N = 3e4 and before the couplings had a rate of their own (LAB_NOTES, 2026-11-22)
+# Peak learning rates. Each arm is bracketed at its own size and at two sizes of the text, except at smoke, which says
+# "not tuned". .005 was the best of four, or as good, at N = 3e4 and before the couplings had a rate of their own
+# (LAB_NOTES, 2026-11-22)
 RATES = {"smoke": 5e-3, "quick": 5e-3, "full": 1.5e-3}
 BRACKETED = ("quick", "full")
 
@@ -134,14 +135,9 @@ def study(
         for (number, length, duration), arm, seed in product(dict.fromkeys(cells), arms, range(seeds))
     ]
     if scale in BRACKETED and not is_point:
-        ladder += [
-            another
-            for arm in arms
-            for another in bracket(
-                lambda **at: rung(**at).training,
-                {"arm": arm, "characters": max(sizes), "length": LENGTH, "steps": steps, "seed": 0},
-            )
-        ]
+        tried = tuple(dict.fromkeys((max(sizes), sorted(sizes)[len(sizes) // 2])))
+        at = {"length": (LENGTH,), "steps": (steps,), "seed": (0,)}
+        ladder += brackets(lambda **at: rung(**at).training, arm=arms, characters=tried, **at)
     return Study(
         name="equilibrium",
         question=QUESTION,

@@ -15,7 +15,7 @@ from lawful.families.lstm import LSTM
 from lawful.recipes import decay_for_timescale, decoder_shapes
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Scale, Study, grid, largest
+from lawful.study import Question, Scale, Study, brackets, grid, largest
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers.given import Given
 
@@ -130,12 +130,17 @@ def study(
             keep_best=True,
         )
 
+    held_out = largest("width", widths)
+    ladder = grid(rung, architecture=arms, width=widths, seed=range(seeds))
+    anchors = sorted(width for width in widths if width not in held_out.values())
+    if len(anchors) > 1:  # the smallest size and the middle one; a single point is not brought to its best rate
+        ladder += brackets(rung, architecture=arms, width=(anchors[0], anchors[len(anchors) // 2]), seed=(0,))
     return Study(
         name="music",
         question=QUESTION,
         scale=scale,
-        ladder=grid(rung, architecture=arms, width=widths, seed=range(seeds)),
-        held_out=largest("width", widths),
+        ladder=ladder,
+        held_out=held_out,
         arm="architecture" if len(arms) > 1 else None,
         questions=[_question(len(widths), len(arms))],
     )
