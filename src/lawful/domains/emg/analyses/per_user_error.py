@@ -26,6 +26,7 @@ from lawful.domains.emg.records import (
     ErrorCurve,
     ErrorLaw,
     Exponent,
+    NearBest,
     PeopleErrors,
     SizeErrors,
     SplitErrors,
@@ -42,6 +43,7 @@ from lawful.storage.layout import Store
 
 DRAWS = 2_000
 LEAST_SIZES = 3
+NEAR = (1.0, 2.0, 5.0)  # points of the error rate that a smaller model may be behind the best one
 POINTS = 1.0  # of the error rate, in per cent: what a doubling must gain to be worth it
 BELOW, ABOVE, DOUBLINGS = 1e4, 1e6, 1001  # how far outside the data, and at how many sizes, a doubling's gain is sought
 
@@ -150,7 +152,9 @@ def _of_split(counts: Sequence[Counted], points: float, rng: np.random.Generator
         range=(float(fitted_sizes[0]), float(params.max())),
     )
     curve = _curve(slopes, log_halves, slope, log_half, params, len(users))
-    return SplitErrors(users=tuple(users), sizes=sizes, law=law, curve=curve, sweet_spot=sweet_spot)
+    laws = ((slope, log_half), (slopes, log_halves))
+    near = tuple(_near_best(laws, near, np.unique(params), len(users)) for near in NEAR) if slope[0] > 0 else ()
+    return SplitErrors(users=tuple(users), sizes=sizes, law=law, curve=curve, sweet_spot=sweet_spot, near_best=near)
 
 
 def _errors_at(size: float, table: np.ndarray, users: Sequence[str], is_fitted: np.ndarray) -> SizeErrors:
@@ -210,6 +214,35 @@ def _sweet_spot(alpha: np.ndarray, log_half: np.ndarray, points: float, params: 
     last = DOUBLINGS - 1 - is_worth[:, ::-1].argmax(1)
     out = np.where(is_worth.any(1), sizes[np.minimum(last + 1, DOUBLINGS - 1)], sizes[0])
     return np.where((alpha > 0) & np.isfinite(log_half) & (last < DOUBLINGS - 1), out, np.nan)
+
+
+def _near_best(
+    laws: tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    points: float,
+    sizes: np.ndarray,
+    users: int,
+) -> NearBest:
+    """laws: alpha and log N_half of the fit, and of the draws. sizes: all that were trained, ascending."""
+    needed, gaps = [], []
+    for alpha, log_half in laws:
+        rates = _predicted(alpha, log_half, sizes)  # [draws, sizes]
+        best = rates.min(axis=1)
+        gaps.append(100 * (rates - best[:, None]))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            within = np.clip(best + points / 100, None, 1 - 1e-12)
+            size = np.exp(log_half + np.log(1 / within - 1) / alpha)
+        # where errors do not fall with size, the smallest is the best
+        needed.append(np.where(alpha > 0, np.clip(size, sizes[0], sizes[-1]), sizes[0]))
+    place = int((gaps[0][0] <= points).argmax())
+    return NearBest(
+        points=points,
+        params=float(needed[0][0]),
+        ci95=_interval(needed[1], users),
+        best=float(sizes[-1]),
+        trained=float(sizes[place]),
+        gap=float(gaps[0][0, place]),
+        gap_ci95=_interval(gaps[1][:, place], users),
+    )
 
 
 def _curve(
