@@ -93,7 +93,7 @@ def test_it_says_what_is_made_up_what_the_best_does_and_where_a_doubling_stops_p
     said = " ".join(found.sentences)
     assert found.sentences[0].startswith("Synthetic EMG: says nothing about people.")
     assert "(run3) gets 22.5 % of the characters wrong" in said and "over and over, 80.0 %" in said
-    assert "the smallest size within 2 points of the best is" in said and "parameters by the law [" in said
+    assert "the smallest size within 2 points of the largest is" in said and "parameters by the law [" in said
     assert "over 2 users and seeds" in said and "a doubling gains less than 1 point" in said
     assert "1 runs collapsed" in said
     titles = [table.title for table in found.tables]

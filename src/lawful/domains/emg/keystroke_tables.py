@@ -82,7 +82,13 @@ def near_best_table(people: PeopleErrors, costs: EncoderCosts | None) -> Table:
                 )
             )
     header = (
-        *("Of", "Within, points", "N by the law (95 %)", "Smallest trained", "Its error above the best's (95 %)"),
+        *(
+            "Of",
+            "Within, points",
+            "N by the law (95 %)",
+            "Smallest trained, measured",
+            "Its error above the best's (95 %)",
+        ),
         *("Time for a window", "Weights"),
     )
     title = "Sweet spot: the smallest size whose error is within so many points of the best trained size's"

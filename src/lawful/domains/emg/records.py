@@ -160,12 +160,13 @@ class SweetSpot:
 
 @dataclass(frozen=True, kw_only=True)
 class NearBest:
-    """The smallest size whose error is within `points` per cent of the best's: of the trained size with the lowest
-    error by the law.
+    """The smallest size whose error is within `points` per cent of the best's.
 
-    params     by the law, continuous; not below the smallest trained size. ci95: over users and seeds
-    trained    the smallest trained size that is within, by the law; gap: by how many points its error is above the
-               best's, with its 95 % interval
+    params     by the law, of what it says of the largest size that was trained; not below the smallest. ci95: over
+               users and seeds
+    best       the trained size with the lowest measured error
+    trained    the smallest trained size whose measured error is within; gap: by how many points it is above the best's,
+               with its 95 % interval over users and seeds
     """
 
     points: float

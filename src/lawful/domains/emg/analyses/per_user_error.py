@@ -152,8 +152,12 @@ def _of_split(counts: Sequence[Counted], points: float, rng: np.random.Generator
         range=(float(fitted_sizes[0]), float(params.max())),
     )
     curve = _curve(slopes, log_halves, slope, log_half, params, len(users))
+    every, everything = np.unique(params), np.ones(len(params), dtype=bool)
+    measured = np.array([_rate(table[params == size].sum((0, 1))) for size in every])
+    redrawn = np.array([_drawn(table, params, everything, every, rng) for _ in range(DRAWS)])
     laws = ((slope, log_half), (slopes, log_halves))
-    near = tuple(_near_best(laws, near, np.unique(params), len(users)) for near in NEAR) if slope[0] > 0 else ()
+    near = tuple(_near_best(laws, (measured[None], redrawn), points, every, len(users)) for points in NEAR)
+    near = near if slope[0] > 0 else ()
     return SplitErrors(users=tuple(users), sizes=sizes, law=law, curve=curve, sweet_spot=sweet_spot, near_best=near)
 
 
@@ -217,28 +221,29 @@ def _sweet_spot(alpha: np.ndarray, log_half: np.ndarray, points: float, params: 
 
 
 def _near_best(
-    laws: tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    laws: tuple[tuple[np.ndarray, np.ndarray], ...],
+    rates: tuple[np.ndarray, ...],
     points: float,
     sizes: np.ndarray,
     users: int,
 ) -> NearBest:
-    """laws: alpha and log N_half of the fit, and of the draws. sizes: all that were trained, ascending."""
-    needed, gaps = [], []
+    """Of the fit and of its draws: laws, alpha and log N_half; rates, measured, [draws, sizes]. sizes: all that were
+    trained, ascending."""
+    needed = []
     for alpha, log_half in laws:
-        rates = _predicted(alpha, log_half, sizes)  # [draws, sizes]
-        best = rates.min(axis=1)
-        gaps.append(100 * (rates - best[:, None]))
+        within = _predicted(alpha, log_half, sizes[-1:])[:, 0] + points / 100
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            within = np.clip(best + points / 100, None, 1 - 1e-12)
-            size = np.exp(log_half + np.log(1 / within - 1) / alpha)
+            size = np.exp(log_half + np.log(1 / np.clip(within, None, 1 - 1e-12) - 1) / alpha)
         # where errors do not fall with size, the smallest is the best
         needed.append(np.where(alpha > 0, np.clip(size, sizes[0], sizes[-1]), sizes[0]))
+    best = int(rates[0][0].argmin())
+    gaps = [100 * (one - one[:, best : best + 1]) for one in rates]
     place = int((gaps[0][0] <= points).argmax())
     return NearBest(
         points=points,
         params=float(needed[0][0]),
         ci95=_interval(needed[1], users),
-        best=float(sizes[-1]),
+        best=float(sizes[best]),
         trained=float(sizes[place]),
         gap=float(gaps[0][0, place]),
         gap_ci95=_interval(gaps[1][:, place], users),

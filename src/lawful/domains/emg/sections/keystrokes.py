@@ -185,7 +185,8 @@ def _sentences(
     for split, who in SPLITS.items():
         if of_split := people.splits.get(split):
             out.append(_law_sentence(who, of_split, people.points))
-            out += [_near_best_sentence(who, near) for near in of_split.near_best if near.points == NAMED_POINTS]
+            named = [near for near in of_split.near_best if near.points == NAMED_POINTS]
+            out += [_near_best_sentence(who, near, len(of_split.users)) for near in named]
     if collapsed := [row for row in evidence.rows if str(row.get("reason") or "").startswith("collapsed")]:
         out.append(f"{len(collapsed)} runs collapsed; they are listed among the runs and are in no fit.")
     return out
@@ -211,12 +212,13 @@ def _law_sentence(who: str, errors: SplitErrors, points: float) -> str:
     )
 
 
-def _near_best_sentence(who: str, near: NearBest) -> str:
+def _near_best_sentence(who: str, near: NearBest, users: int) -> str:
     low, high = near.ci95
+    few = f" (with {users} users too narrow)" if users < MANY_USERS else ""
     return (
-        f"For {who}, the smallest size within {near.points:g} points of the best is {tables.count(near.params)} "
-        f"parameters by the law [{tables.count(low)}, {tables.count(high)}]; the best is the largest that was trained, "
-        f"{tables.count(near.best)}."
+        f"For {who}, the smallest size within {near.points:g} points of the largest is {tables.count(near.params)} "
+        f"parameters by the law [{tables.count(low)}, {tables.count(high)}]{few}. Of the trained sizes it is "
+        f"{tables.count(near.trained)}: {near.gap:.1f} points above the best measured one, {tables.count(near.best)}."
     )
 
 
