@@ -152,6 +152,11 @@ def study(
 def faults(scale: str, steps: int, longest: int, *, is_tuned: bool) -> list[str]:
     passes = steps * TOKENS_PER_STEP / longest
     found = []
+    if scale == "smoke":
+        found.append(
+            "Smoke cannot answer the question: models of 3,200 parameters are trained for a few steps and predict "
+            "worse than counts do. It tries the way from a plan to this page; --scale quick asks the question."
+        )
     if passes < 10:
         found.append(
             f"Every run sees {steps * TOKENS_PER_STEP:,} characters, {passes:.1f} passes over the longest text, and no "
