@@ -47,10 +47,16 @@ def test_one_size_and_one_arm_of_a_study_is_a_single_setting_with_its_seeds(
 
 
 def test_both_arms_at_one_size_are_compared_seed_by_seed() -> None:
-    for name, settings in (("activation", {"sizes": "3e6"}), ("music", {"sizes": "3e6"}), ("equilibrium", {})):
-        extra = {"characters": "5000", "lengths": "64"} if name == "equilibrium" else {}
-        (question,) = declared(name, "quick", **settings, **extra).questions
-        assert question.law == "paired"
+    of_study = {
+        "activation": {"sizes": "3e6"},
+        "music": {"sizes": "3e6"},
+        "emg": {"sizes": "1e5", "bodies": "transformer,tds"},
+        "equilibrium": {"characters": "5000", "lengths": "64"},
+    }
+    for name, settings in of_study.items():
+        study = declared(name, "quick", **settings)
+        assert [question.law for question in study.questions] == ["paired"]
+        assert all(rung.bracket is None for rung in study.ladder)  # a single point is not tuned
 
 
 def test_a_size_that_no_model_has_is_refused_with_the_nearest_ones() -> None:
@@ -62,6 +68,9 @@ def test_a_size_that_no_model_has_is_refused_with_the_nearest_ones() -> None:
         declared("equilibrium", "quick", size="4500")
     with pytest.raises(LawfulError, match="both 144 wide"):
         declared("shakespeare", "quick", sizes="990000,996624")
+    for name, scale in (("activation", "quick"), ("shakespeare", "quick"), ("music", "quick"), ("music", "published")):
+        with pytest.raises(LawfulError, match="batch_tokens: expected at least one window of .*, got 10"):
+            declared(name, scale, batch_tokens="10")
     with pytest.raises(LawfulError, match="widths, sizes: expected one of them"):
         declared("music", "quick", sizes="3e6", widths="24")
 

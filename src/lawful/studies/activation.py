@@ -47,6 +47,10 @@ SHAPES = {
 }
 FULL = (800_000, 2_700_000, 6_300_000, 14_000_000, 38_000_000)  # non-embedding parameters of `full`, nearly
 CONTEXTS = {"smoke": 32, "quick": 64, "full": 256}
+SMOKE = (
+    "Smoke cannot answer the question: models of 1,800 to 16,000 parameters predict worse than counts do. It tries the "
+    "way from a plan to this page; --scale quick asks the question."
+)
 SEEDS = {"smoke": 1, "quick": 3, "full": 3}
 HELD_OUT_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
 
@@ -79,6 +83,8 @@ def study(
             )
         return published(seeds=seeds or 1, arms=arms)
     seeds, context = seeds or SEEDS[scale], CONTEXTS[scale]
+    if batch_tokens and batch_tokens < context:
+        raise DeclarationError(f"batch_tokens: expected at least one window of {context}, got {batch_tokens}.")
     data = _corpus(scale, corpus or ("tiny_stories" if scale == "full" else "python"))
     # heads of 64 as at scale full, where the width holds several; smaller ones as at quick
     head_size = 64 if sizes and min(sizes) >= min(FULL) else 16
@@ -144,6 +150,7 @@ def study(
         arm="arm" if len(arms) > 1 else None,
         held_out=held_out,
         questions=[_question(len(widths), len(arms), is_isoflop=bool(isoflop))],
+        faults=[SMOKE] if scale == "smoke" and not sizes else [],
     )
 
 

@@ -89,7 +89,7 @@ def study(
                 )
             ),
             schedule=Schedule(shape="wsd", warmup_steps=20),
-            steps=max(1, tokens // (CONTEXT * batch)),
+            steps=tokens // (CONTEXT * batch),
             batch_size=batch,
             context=CONTEXT,
             init_seed=seed,

@@ -165,7 +165,7 @@ def study(
         ladder=ladder,
         held_out=largest("width", widths),
         arm="body" if has_arms else None,
-        questions=_questions(middle if users and is_generic else None),
+        questions=_questions(middle if users and is_generic else None, is_pair=len(bodies) > 1 and len(widths) == 1),
         faults=[SMOKE] if scale == "smoke" else [],
     )
 
@@ -235,7 +235,7 @@ def large(
         ladder += _rungs(rung, ("transformer",), has_arms, **{**of_size, "width": (middle,), "train_users": fewer})
     if has_arms:
         ladder += _rungs(rung, ("tds",), has_arms, **{**of_size, "width": (middle,)})
-        if len(bodies) > 1 and is_full:  # the convolutions have one size
+        if len(bodies) > 1 and is_full and len(widths) > 1:  # the convolutions have one size
             at = {"train_users": (everybody,), "seed": (0,)}
             ladder += brackets(rung, body=("transformer",), width=tuple(dict.fromkeys((widths[0], middle))), **at)
             ladder += brackets(rung, body=("tds",), width=(middle,), **at)
@@ -249,7 +249,7 @@ def large(
         ladder=ladder,
         held_out=largest("width", widths) if is_full else {},
         arm="body" if has_arms else None,
-        questions=_questions(middle if has_users else None),
+        questions=_questions(middle if has_users else None, is_pair=len(bodies) > 1 and len(widths) == 1),
         faults=[]
         if is_full
         else [
@@ -358,8 +358,15 @@ def _personal(ladder: Sequence[Rung], start: dict[str, int], people: int) -> lis
     ]
 
 
-def _questions(middle: int | None) -> list[Question]:
-    """The loss first: an error rate saturates, and its law is secondary. middle: the width at which users vary."""
+def _questions(middle: int | None, *, is_pair: bool) -> list[Question]:
+    """The loss first: an error rate saturates, and its law is secondary.
+
+    middle     the width at which users vary
+    is_pair    two bodies at one size, which are compared seed by seed
+    """
+    if is_pair:
+        asks = "Which body has the lower CTC loss at this one size?"
+        return [Question(name="one-size", asks=asks, law="paired", along="width")]
     everybody = {"train_users": "max"}
     found = [
         Question(

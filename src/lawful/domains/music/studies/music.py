@@ -106,7 +106,9 @@ def study(
             f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}; "
             "sizes takes any number of parameters."
         )
-    rows = max(1, batch_tokens // context) if batch_tokens else rows
+    if batch_tokens and batch_tokens < context:
+        raise DeclarationError(f"batch_tokens: expected at least one window of {context}, got {batch_tokens}.")
+    rows = batch_tokens // context if batch_tokens else rows
     steps = max(1, tokens // (context * rows))
 
     def rung(architecture: str, width: int, seed: int) -> Run:
@@ -151,6 +153,8 @@ def _question(sizes: int, arms: int) -> Question:
         asks = "Which architecture has the lower loss at this one size?"
         return Question(name="one-size", asks=asks, law="paired", along="width")
     asks = "How does the loss fall with parameters, and does it fall otherwise for the two architectures?"
+    if arms == 1:
+        asks = "How does the loss fall with parameters?"
     return Question(name="architecture", asks=asks, law="power_floor")
 
 
@@ -184,7 +188,9 @@ def learning_rate(architecture: str, width: int) -> float:
 def published(corpus: Music, arms: tuple[Arm, ...], *, seeds: int, tokens: int, batch_tokens: int) -> Study:
     """The study as its author described it, and what is wrong with it as evidence."""
     context = 1024
-    rows = max(1, batch_tokens // context)
+    if batch_tokens < context:
+        raise DeclarationError(f"batch_tokens: expected at least one window of {context}, got {batch_tokens}.")
+    rows = batch_tokens // context
     steps = max(1, tokens // (rows * context))
 
     def rung(architecture: Arm, size: str, seed: int) -> Run:
