@@ -7,6 +7,7 @@ parameters, so each is the centre of a bracket, never the last word.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,6 +124,28 @@ def decoder_shape(
         near,
         key=lambda shape: (depths.index(shape.depth), head_sizes.index(shape.width // shape.heads), error(shape)),
     )
+
+
+def decoder_shapes(
+    sizes: Sequence[PositiveInt], *, aspect: PositiveFloat = 32.0, head_size: PositiveInt = 16
+) -> dict[int, tuple[int, int]]:
+    """decoder_shape of each size: width -> (depth, heads), so that the width names the rung.
+
+    Raises DeclarationError where a size cannot be had, or two have one width.
+    """
+    shapes: dict[int, Shape] = {}
+    for size in sorted(sizes):
+        try:
+            shape = decoder_shape(size, aspect=aspect, head_size=head_size)
+        except DeclarationError as error:
+            raise DeclarationError(f"sizes: {str(error).removeprefix('decoder_shape: ')}") from None
+        if other := shapes.get(shape.width):
+            raise DeclarationError(
+                f"sizes: expected sizes of different widths, got {other.params_non_embedding:,} and "
+                f"{shape.params_non_embedding:,} parameters, both {shape.width} wide."
+            )
+        shapes[shape.width] = shape
+    return {width: (shape.depth, shape.heads) for width, shape in shapes.items()}
 
 
 def decoder_params(width: int, depth: int) -> int:

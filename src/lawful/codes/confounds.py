@@ -47,6 +47,12 @@ CONFOUNDS = explained(
             "Of the learning rates tried around a rung, another one than the ladder's own is better.",
             "Move the rule, so that the ladder's own rate is the best of those tried.",
         ),
+        "arms-not-tuned": (
+            "Arms are compared, and the learning rate of at least one was tried at three values at fewer than two of "
+            "its settings.",
+            "Give each arm brackets at two sizes (`lawful.study.brackets`), the ladder's own rate between a lower and "
+            "a higher one.",
+        ),
         "bracket-diverged": (
             "A run of a learning-rate bracket diverged: the ladder's own rate may be close to where training breaks.",
             "Look at its reason. Try a factor in between; where larger sizes diverge, lower the rate.",

@@ -35,7 +35,7 @@ from lawful.fitting.crossover import LEVEL, between
 from lawful.fitting.data import coordinates, refuse_missing
 from lawful.fitting.estimate import fit
 from lawful.fitting.gap import fit_both
-from lawful.fitting.headline import of_truth
+from lawful.fitting.headline import of_one_setting, of_truth
 from lawful.fitting.paired import paired
 from lawful.fitting.records import HeldOut
 from lawful.fitting.registered import Forecast, read_forecasts
@@ -43,9 +43,10 @@ from lawful.fitting.result import Fit
 from lawful.laws import Law
 from lawful.laws.power import Power
 from lawful.laws.power_floor import PowerFloor
-from lawful.schema import Observation, Question, Warning
+from lawful.linter.groups import all_but
+from lawful.schema import Observation, Question, StudyPlan, Warning
 from lawful.storage.layout import Store
-from lawful.tables import Observations, read_runs
+from lawful.tables import Observations, is_of_ladder, read_runs
 
 
 def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> list[Answer]:
@@ -60,6 +61,7 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
     table = with_coordinates(read_runs(home.folder), study)
     registered = read_forecasts(home).forecasts
     design = [one for one in (*study.warnings, *linter.observed(study.runs, table.rows)) if one.severity == "severe"]
+    design += linter.untuned(study.runs, study.questions, table.rows)
     to_come = held_out_to_come(study, table)
     answers = []
     for question in study.questions:
@@ -76,11 +78,26 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
         if isinstance(found, _Arms):
             answers.insert(0, _with_crossings(_compared(together, found), answers, found))
     answers = [answer.with_headline(design) for answer in answers]
+    if answers[0].status == "refused" and (losses := _of_one_setting(study, table, answers[0].question.loss)):
+        answers[0] = answers[0].saying(of_one_setting(losses, answers[0].refusal or ""))
     if planted := {answer.name: answer.truth for answer in answers if answer.truth}:
         answers[0] = answers[0].saying(of_truth(answers[0].said, planted))
     for answer in answers:
         write_answer(home.fit(answer.name), answer)
     return answers
+
+
+def _of_one_setting(study: StudyPlan, table: Observations, loss: str) -> dict[str, list[float]]:
+    """The losses of each arm where the ladder has one setting, of which only the seed varies; empty otherwise."""
+    fitted = [run for run in study.runs if run.is_of_ladder and not run.held_out]
+    if any(len({all_but("seed", run) for run in fitted if run.arm == arm}) > 1 for arm in {run.arm for run in fitted}):
+        return {}
+    found: dict[str, list[float]] = {}
+    for row in table.rows:
+        known = row.get(loss)
+        if row.get("status") == "finished" and isinstance(known, (int, float)) and is_of_ladder(row):
+            found.setdefault(str(row.get("arm") or ""), []).append(float(known))
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lawful.fitting.allocate import Allocation
 from lawful.fitting.answer_records import AnswerRecord
@@ -58,13 +59,29 @@ def of_answer(answer: AnswerRecord, fit: FittedLaw | None, design: Sequence[Warn
     severe = [one for one in (*design, *answer.warnings) if one.severity == "severe" and one.code not in NOT_OF_RUNS]
     if answer.status == "refused":
         return of_refusal(answer.code, answer.refusal or "")
-    if answer.paired is not None:
-        return of_paired(answer.paired, severe)
-    if answer.comparison is not None or answer.crossings:
-        return of_arms(answer.comparison, answer.crossings, severe)
+    if answer.paired is not None or answer.comparison is not None or answer.crossings:
+        said = (
+            of_paired(answer.paired, severe)
+            if answer.paired is not None
+            else of_arms(answer.comparison, answer.crossings, severe)
+        )
+        return not_tuned(said) if any(one.code == "arms-not-tuned" for one in design) else said
     if fit is not None:
         return of_fit(fit, answer.held_out, severe, [*answer.warnings, *fit.warnings])
     return Headline(sentence="The question was answered, but its fit is not at hand.")
+
+
+NOT_TUNED = "learning rates not tuned"
+
+
+def not_tuned(said: Headline) -> Headline:
+    """With the doubt that an arm may only have a worse learning rate; other clauses give way to it."""
+    head = said.sentence.rstrip(".")
+    while len(f"{head}; {NOT_TUNED}.".split()) > WORDS and ";" in head:
+        head = head.rpartition(";")[0]
+    if len(words := head.split()) + len(NOT_TUNED.split()) > WORDS:
+        head = " ".join(words[: WORDS - len(NOT_TUNED.split()) - 1]) + " …"
+    return replace(said, sentence=f"{head}; {NOT_TUNED}.")
 
 
 def of_truth(first: Headline, found: Mapping[str, Sequence[Recovered]]) -> Headline:
@@ -93,6 +110,22 @@ def _missed(one: Recovered, question: str) -> str:
 def of_refusal(code: str | None, refusal: str) -> Headline:
     why = SHORT_REFUSALS.get(code or "", "the runs cannot answer the question")
     return Headline(sentence=f"No law is claimed: {why}.", basis=refusal, next_step=advice(code) or "")
+
+
+def of_one_setting(losses: Mapping[str, Sequence[float]], refusal: str) -> Headline:
+    """Of a study that trains one setting, with each of its seeds, and so can have no law. losses: arm -> its runs'."""
+    each = {arm: sum(own) / len(own) for arm, own in losses.items()}
+    seeds = max(map(len, losses.values()))
+    over = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
+    if len(each) == 1:
+        (loss,) = each.values()
+        sentence = f"A single setting was trained, so no law is claimed; its loss is {loss:.4g}."
+        step = "Train at least four sizes, the largest held out, for a law that can be tested."
+    else:
+        sentence = "A single setting of each arm was trained: no law is claimed, and no arm is called better."
+        over += ": " + ", ".join(f"{arm} {loss:.4g}" for arm, loss in each.items())
+        step = "Train several seeds of each arm to compare them, and at least four sizes for a law."
+    return Headline(sentence=sentence, basis=f"{over}. {refusal}", next_step=step)
 
 
 def of_allocation(found: Allocation) -> Headline:
@@ -170,4 +203,5 @@ def worse_than_counts(
     sentence = f"{before.sentence.rstrip('.')}; {tail}."
     if len(sentence.split()) > WORDS:
         sentence = f"{before.sentence.partition(';')[0].rstrip('.')}; {tail}."
-    return Headline(sentence=capped(sentence), basis=before.basis, next_step=before.next_step or step)
+    said = Headline(sentence=capped(sentence), basis=before.basis, next_step=before.next_step or step)
+    return not_tuned(said) if NOT_TUNED in before.sentence and NOT_TUNED not in said.sentence else said

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lawful.linter.groups import Others, all_but
 from lawful.linter.rates import brackets, rates, schedule
+from lawful.linter.tuning import untuned as untuned
 from lawful.schema import Cell, CorpusRecord, Observation, PlannedRun, Warning
 from lawful.tables import is_finished
 
@@ -94,7 +95,8 @@ def _sizes(fitted: Sequence[PlannedRun]) -> list[Warning]:
         return []
     fewest = min(map(len, ladders))
     if fewest < LEAST_SIZES:
-        text = f"{fewest} fitted sizes: a law of size with a floor has 3 parameters and needs at least {LEAST_SIZES}."
+        sizes = "1 fitted size" if fewest == 1 else f"{fewest} fitted sizes"
+        text = f"{sizes}: a law of size with a floor has 3 parameters and needs at least {LEAST_SIZES}."
         return [Warning("few-sizes", "warning", text)]
     span = min(max(sizes) / min(sizes) for sizes in ladders)
     if span < 8:

@@ -80,6 +80,7 @@ def make_plan(
         warnings=(
             *([Warning("data-missing", "severe", missing)] if missing else ()),
             *linter.declared(runs, corpora, study.arm),
+            *linter.untuned(runs, study.questions),
             *batches_in_pieces(rungs, probes),
         ),
     )

@@ -129,7 +129,8 @@ class Evidence:
         found: dict[str, Warning] = {}
         for warning in self.study.warnings:
             found.setdefault(warning.sentence, replace(warning, about="design"))
-        for warning in linter.observed(self.runs, self.rows):
+        tuning = linter.untuned(self.runs, self.study.questions, self.rows)
+        for warning in (*linter.observed(self.runs, self.rows), *tuning):
             found.setdefault(warning.sentence, replace(warning, about="runs"))
         for answer in self.answers:
             about = answer.name.replace("--", ", ") if len(self.answers) > 1 else "fit"

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lawful.checks import NumSeeds, PositiveFloat, checked
+from lawful.checks import NumSeeds, PositiveFloat, PositiveInt, checked
 from lawful.corpora import TokenCorpus
 from lawful.corpora.python_docs import PythonDocs
 from lawful.corpora.tiny_stories import TinyStories
 from lawful.errors import DeclarationError
 from lawful.families.decoder import Decoder
-from lawful.recipes import decay_for_timescale, isoflop_tokens, rate_for_batch, step_law, tokens_by_ratio
+from lawful.recipes import (
+    decay_for_timescale,
+    decoder_shapes,
+    isoflop_tokens,
+    rate_for_batch,
+    step_law,
+    tokens_by_ratio,
+)
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Scale, Study, bracket, grid
+from lawful.study import Question, Scale, Study, brackets, grid, largest
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers import Tokenizer
 from lawful.tokenizers.bytes import Bytes
@@ -23,7 +30,8 @@ from lawful.tokenizers.trained_bpe import TrainedBPE
 QUESTION = (
     "Does replacing the GELU feed-forward by SwiGLU change the exponent of loss against compute, or only a factor?"
 )
-ARMS: tuple[Literal["gelu", "swiglu"], ...] = ("gelu", "swiglu")
+Arm = Literal["gelu", "swiglu"]
+ARMS: tuple[Arm, ...] = ("gelu", "swiglu")
 # times 1 / width at 1,024 tokens a batch: the best of brackets at widths 24 and 36 (LAB_NOTES, 2026-11-22)
 RATE, TUNED_BATCH = 0.27, 1024
 TIMESCALE = 0.3  # of a run that weights remember; .1 to .4 were found flat around the best (arXiv:2505.13738)
@@ -39,6 +47,10 @@ SHAPES = {
 }
 FULL = (800_000, 2_700_000, 6_300_000, 14_000_000, 38_000_000)  # non-embedding parameters of `full`, nearly
 CONTEXTS = {"smoke": 32, "quick": 64, "full": 256}
+SMOKE = (
+    "Smoke cannot answer the question: models of 1,800 to 16,000 parameters predict worse than counts do. It tries the "
+    "way from a plan to this page; --scale quick asks the question."
+)
 SEEDS = {"smoke": 1, "quick": 3, "full": 3}
 HELD_OUT_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
 
@@ -48,27 +60,40 @@ def study(
     scale: Scale = "quick",
     *,
     seeds: NumSeeds | None = None,
+    sizes: tuple[PositiveInt, ...] | None = None,
+    arms: tuple[Arm, ...] = ARMS,
     corpus: Literal["python", "tiny_stories"] | None = None,
     tokens_per_param: PositiveFloat = 20.0,
+    batch_tokens: PositiveInt | None = None,
     isoflop: tuple[PositiveFloat, ...] = (),
     parametrisation: Literal["standard", "mup", "completep"] = "standard",
 ) -> Study:
-    """corpus    python: source code that every Python carries, the default where nothing should be fetched (smoke,
+    """sizes     in non-embedding parameters, instead of the scale's own; one is a single point, without a law
+    batch_tokens  of a step, instead of what the Step Law says
+    corpus    python: source code that every Python carries, the default where nothing should be fetched (smoke,
               quick); tiny_stories: the stories, fetched in the part that is needed or given by --data, the default of
               full
     isoflop   budgets C of compute: each size then takes C / 6N tokens of each, instead of a fixed ratio
     """
     if scale == "published":
-        if corpus or isoflop or tokens_per_param != 20 or parametrisation != "standard":
-            raise DeclarationError("activation: the published scale is fixed; only seeds can be set.")
-        return published(seeds=seeds or 1)
+        if sizes or corpus or isoflop or tokens_per_param != 20 or batch_tokens or parametrisation != "standard":
+            raise DeclarationError(
+                "activation: the published scale is fixed; only seeds and arms can be set. One size of it: "
+                "--only 'width=256,*'."
+            )
+        return published(seeds=seeds or 1, arms=arms)
     seeds, context = seeds or SEEDS[scale], CONTEXTS[scale]
+    if batch_tokens and batch_tokens < context:
+        raise DeclarationError(f"batch_tokens: expected at least one window of {context}, got {batch_tokens}.")
     data = _corpus(scale, corpus or ("tiny_stories" if scale == "full" else "python"))
-    shapes = SHAPES[scale]
+    # heads of 64 as at scale full, where the width holds several; smaller ones as at quick
+    head_size = 64 if sizes and min(sizes) >= min(FULL) else 16
+    shapes = decoder_shapes(sizes, aspect=38, head_size=head_size) if sizes else SHAPES[scale]
     widths = tuple(shapes)
-    anchors, held_out = widths[:-1], widths[-1]
+    held_out = largest("width", widths)
+    anchors = [width for width in widths if width not in held_out.values()]
 
-    def rung(width: int, arm: Literal["gelu", "swiglu"], seed: int, flops: float = 0.0) -> Run:
+    def rung(width: int, arm: Arm, seed: int, flops: float = 0.0) -> Run:
         depth, heads = shapes[width]
         family = Decoder(
             vocab_size=data.vocab_size,
@@ -83,7 +108,7 @@ def study(
         )
         params = family.param_counts().non_embedding
         tokens = isoflop_tokens(flops, params) if flops else tokens_by_ratio(params, tokens_per_param)
-        batch = max(1, round(step_law(params, tokens).batch_tokens / context))
+        batch = max(1, round((batch_tokens or step_law(params, tokens).batch_tokens) / context))
         # in muP and CompleteP the model itself scales the rate with width: one rate serves all sizes
         tuned = RATE / (width if parametrisation == "standard" else anchors[0])
         peak = rate_for_batch(tuned, batch_tokens=batch * context, tuned_batch_tokens=TUNED_BATCH)
@@ -110,27 +135,31 @@ def study(
         )
 
     budgets = {"flops": isoflop} if isoflop else {}
-    ladder = grid(rung, width=anchors, arm=ARMS, seed=range(seeds), **budgets)
-    ladder += grid(rung, width=(held_out,), arm=ARMS, seed=range(HELD_OUT_SEEDS[scale]), **budgets)
-    for width in (anchors[0], anchors[len(anchors) // 2]):  # the smallest size and the middle one
-        for arm in ARMS:
-            ladder += bracket(rung, {"width": width, "arm": arm, "seed": 0, **{k: v[0] for k, v in budgets.items()}})
+    ladder = grid(rung, width=anchors, arm=arms, seed=range(seeds), **budgets)
+    if held_out:
+        ladder += grid(rung, width=tuple(held_out.values()), arm=arms, seed=range(HELD_OUT_SEEDS[scale]), **budgets)
+    if len(anchors) > 1:  # the smallest size and the middle one; a single point is not brought to its best rate
+        tried = dict.fromkeys((anchors[0], anchors[len(anchors) // 2]))
+        first = {name: values[:1] for name, values in budgets.items()}
+        ladder += brackets(rung, width=tuple(tried), arm=arms, seed=(0,), **first)
     return Study(
         name="activation",
         question=QUESTION,
         scale=scale,
         ladder=ladder,
-        arm="arm",
-        held_out={"width": held_out},
-        questions=[
-            Question(
-                name="compute",
-                asks=QUESTION,
-                # on an isoFLOP grid, compute alone does not say the loss: size and tokens do
-                law="chinchilla" if isoflop else "power_floor:flops",
-            ),
-        ],
+        arm="arm" if len(arms) > 1 else None,
+        held_out=held_out,
+        questions=[_question(len(widths), len(arms), is_isoflop=bool(isoflop))],
+        faults=[SMOKE] if scale == "smoke" and not sizes else [],
     )
+
+
+def _question(sizes: int, arms: int, *, is_isoflop: bool) -> Question:
+    if sizes == 1 and arms > 1:
+        asks = "Which arm has the lower loss at this one size?"
+        return Question(name="one-size", asks=asks, law="paired", along="flops" if is_isoflop else "width")
+    # on an isoFLOP grid, compute alone does not say the loss: size and tokens do
+    return Question(name="compute", asks=QUESTION, law="chinchilla" if is_isoflop else "power_floor:flops")
 
 
 def _corpus(scale: str, name: Literal["python", "tiny_stories"]) -> TokenCorpus:
@@ -141,7 +170,7 @@ def _corpus(scale: str, name: Literal["python", "tiny_stories"]) -> TokenCorpus:
     return TinyStories(tokenizer=tokenizer, first_bytes=first_bytes)
 
 
-def published(*, seeds: int) -> Study:
+def published(*, seeds: int, arms: tuple[Arm, ...] = ARMS) -> Study:
     """The grid as its author defined it, and what is wrong with it as evidence.
 
     Widths 256, 384, 512 and 768 were fixed and depths chosen so that the parameters *with* 50,257 embeddings come near
@@ -152,7 +181,7 @@ def published(*, seeds: int) -> Study:
     context, batch = 512, 32
     depths = {256: 1, 384: 1, 512: 2, 768: 7}
 
-    def rung(width: int, arm: Literal["gelu", "swiglu"], seed: int, flops: float = 0.0) -> Run:
+    def rung(width: int, arm: Arm, seed: int, flops: float = 0.0) -> Run:
         family = Decoder(
             vocab_size=corpus.vocab_size,
             width=width,
@@ -184,8 +213,8 @@ def published(*, seeds: int) -> Study:
         name="activation",
         question=QUESTION,
         scale="published",
-        ladder=grid(rung, width=tuple(depths), arm=ARMS, seed=range(seeds)),
-        arm="arm",
+        ladder=grid(rung, width=tuple(depths), arm=arms, seed=range(seeds)),
+        arm="arm" if len(arms) > 1 else None,
         held_out={"width": 768},
         questions=[Question(name="compute", asks=QUESTION, law="power_floor:flops")],
         faults=[

@@ -16,5 +16,7 @@ from lawful.study.file import trusted_file as trusted_file
 from lawful.study.rungs import Coordinates as Coordinates
 from lawful.study.rungs import Rung as Rung
 from lawful.study.rungs import bracket as bracket
+from lawful.study.rungs import brackets as brackets
 from lawful.study.rungs import grid as grid
+from lawful.study.rungs import largest as largest
 from lawful.study.rungs import planned_run as planned_run

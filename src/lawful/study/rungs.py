@@ -167,6 +167,18 @@ def grid(rung: Callable[..., Run | Command], **axes: Sequence[Coordinate]) -> li
     return rungs
 
 
+def brackets(rung: Callable[..., Run | Command], **axes: Sequence[Coordinate]) -> list[Rung]:
+    """`bracket` at every combination of the axes' values: of each arm at two sizes, for one."""
+    points = [dict(zip(axes, point, strict=True)) for point in product(*axes.values())]
+    return [one for at in points for one in bracket(rung, at)]
+
+
+def largest(axis: str, values: Sequence[Coordinate]) -> dict[str, Coordinate]:
+    """`held_out` of a study along an axis: its largest value, where at least two others are left to fit a law to."""
+    known = sorted({float(value): value for value in values}.items())
+    return {axis: known[-1][1]} if len(known) > 2 else {}
+
+
 def _levels(name: str, values: Any) -> tuple[Coordinate, ...]:
     if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
         raise DeclarationError(f"grid: {name}: expected a sequence of values, got {shown(values)}.")

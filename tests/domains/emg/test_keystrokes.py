@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from lawful.domains.emg import keystroke_tables
+from lawful.domains.emg.analyses.latency import measure
 from lawful.domains.emg.analyses.per_user_error import answer_people
+from lawful.domains.emg.records import EncoderCost, EncoderCosts, read_costs, read_people
 from lawful.domains.emg.sections.keystrokes import Typing, keystrokes, markdown, section
+from lawful.domains.emg.studies import emg
 from lawful.report.evidence import read_evidence
 from lawful.report.page import write_report
+from lawful.run import to_json
 from lawful.schema import CorpusRecord
 from lawful.storage.layout import Store
+from lawful.study import declare
+from lawful.study import planned_run as planned_of
 from records import edit_plan, planned_run, write_plan
 
 ROW = {
@@ -86,11 +93,41 @@ def test_it_says_what_is_made_up_what_the_best_does_and_where_a_doubling_stops_p
     said = " ".join(found.sentences)
     assert found.sentences[0].startswith("Synthetic EMG: says nothing about people.")
     assert "(run3) gets 22.5 % of the characters wrong" in said and "over and over, 80.0 %" in said
+    assert "the smallest size within 2 points of the largest is" in said and "parameters by the law [" in said
     assert "over 2 users and seeds" in said and "a doubling gains less than 1 point" in said
     assert "1 runs collapsed" in said
     titles = [table.title for table in found.tables]
     assert not any("Published" in title for title in titles)  # made-up errors stand beside no people's
-    assert ("b", "c", "3") in found.tables[2].rows and ("b", "nothing", "1") in found.tables[2].rows
+    confused = next(table for table in found.tables if table.title.startswith("Most frequent mistakes"))
+    assert ("b", "c", "3") in confused.rows and ("b", "nothing", "1") in confused.rows
+
+
+def test_the_sweet_spot_stands_with_what_its_encoder_takes_where_that_was_measured(folder: Path) -> None:
+    table = keystroke_tables.near_best_table
+    people = read_people(Store(folder))
+    assert people is not None and {row[5] for row in table(people, None).rows} == {"–"}
+    costs = EncoderCosts(encoders=(EncoderCost(params=300_000, seconds=0.0125, bytes=1_200_000),))
+    (row,) = [row for row in table(people, costs).rows if row[1] == "1"]
+    assert row[3] == "300k" and row[4].startswith("0.0 [") and row[5:] == ("12.5 ms", "1.20MB")
+
+
+def test_every_size_of_a_study_is_timed_once_and_its_bytes_are_those_of_all_its_weights(tmp_path: Path) -> None:
+    study = declare(emg, "smoke", {"widths": "16,24"})
+    rungs = [planned_of(rung, study.arm) for rung in study.ladder]
+    write_plan(tmp_path, *rungs, name="emg")
+    for rung in study.ladder:
+        path = Store(tmp_path).run(rung.run.id)
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(to_json(rung.training)))
+    measure(tmp_path)
+    costs = read_costs(Store(tmp_path))
+    assert costs is not None and [one.params for one in costs.encoders] == [one.params_non_embedding for one in rungs]
+    assert all(one.seconds > 0 for one in costs.encoders)
+    # beside the weights there are the 32 means and variances of the batch normalisation, and their counter
+    assert [one.bytes for one in costs.encoders] == [4 * (one.params_total + 64) + 8 for one in rungs]
+    before = Store(tmp_path).fit("latency").read_bytes()
+    measure(tmp_path)
+    assert Store(tmp_path).fit("latency").read_bytes() == before
 
 
 def test_recordings_stand_beside_the_published_rates(folder: Path) -> None:

@@ -71,6 +71,25 @@ def test_the_more_people_differ_the_less_is_known_of_people(tmp_path: Path) -> N
     assert widths[1] > 4 * widths[0]
 
 
+def test_the_smallest_size_near_the_best_is_the_one_that_the_planted_law_gives_by_hand(tmp_path: Path) -> None:
+    found = answer_people(planted(tmp_path, users=8, spread=0.2, half=200))
+    assert found is not None
+    spots = {one.points: one for one in found.validation.near_best}
+    rates = {size: 1 / (1 + (size / 200) ** 0.5) for size in SIZES}  # .124, .0755, .0428, .0252, .0139
+    for points, trained in ((1.0, 1e6), (2.0, 3e5), (5.0, 1e5)):
+        one = spots[points]
+        allowed = rates[1e6] + points / 100
+        assert one.params == pytest.approx(200 * (1 / allowed - 1) ** 2, rel=0.15)  # rates are of whole edits
+        assert one.ci95[0] <= one.params <= one.ci95[1] and (one.best, one.trained) == (1e6, trained)
+        assert one.gap == pytest.approx(100 * (rates[trained] - rates[1e6]), abs=0.15)
+        assert one.gap_ci95[0] <= one.gap <= one.gap_ci95[1]
+
+
+def test_where_errors_rise_with_size_no_size_is_near_the_best(tmp_path: Path) -> None:
+    found = answer_people(planted(tmp_path, users=4, spread=0.1, alpha=-0.2, half=1e6))
+    assert found is not None and found.validation.law is not None and found.validation.near_best == ()
+
+
 def test_with_few_people_intervals_reach_further_out_as_students_t_does() -> None:
     draws = np.random.Generator(np.random.PCG64(0)).normal(size=200_000)
     reach = {users: _interval(draws, users)[1] for users in (4, 16, 1000)}

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lawful.domains.emg.keystroke_pictures import named
-from lawful.domains.emg.records import SPLITS, DecodedSession, PeopleErrors, SplitDetails, read_details
+from lawful.domains.emg.records import (
+    SPLITS,
+    DecodedSession,
+    EncoderCosts,
+    PeopleErrors,
+    SplitDetails,
+    read_details,
+)
 from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.table import Table
@@ -53,6 +60,39 @@ def people_table(people: PeopleErrors) -> Table:
             )
     header = ("Of", "N", "CER %", "sd over seeds", "sd over users", "By user")
     return Table(title="Error rates by size and person", header=header, rows=rows, right=(2, 3, 4))
+
+
+def near_best_table(people: PeopleErrors, costs: EncoderCosts | None) -> Table:
+    """The smallest size that is nearly as good as the best, and what it costs where it is used."""
+    known = {float(one.params): one for one in costs.encoders} if costs else {}
+    rows = []
+    for split, who in SPLITS.items():
+        for one in people.splits[split].near_best if split in people.splits else ():
+            low, high = one.gap_ci95
+            cost = known.get(one.trained)
+            rows.append(
+                (
+                    who,
+                    f"{one.points:g}",
+                    f"{tables.count(one.params)} [{tables.count(one.ci95[0])}, {tables.count(one.ci95[1])}]",
+                    tables.count(one.trained),
+                    f"{one.gap:.1f} [{low:.1f}, {high:.1f}]",
+                    f"{1000 * cost.seconds:.3g} ms" if cost else tables.DASH,
+                    f"{tables.count(cost.bytes)}B" if cost else tables.DASH,
+                )
+            )
+    header = (
+        *(
+            "Of",
+            "Within, points",
+            "N by the law (95 %)",
+            "Smallest trained, measured",
+            "Its error above the best's (95 %)",
+        ),
+        *("Time for a window", "Weights"),
+    )
+    title = "Sweet spot: the smallest size whose error is within so many points of the best trained size's"
+    return Table(title=title, header=header, rows=rows, right=(1, 3, 5, 6))
 
 
 def rates_table(evidence: Evidence) -> Table:

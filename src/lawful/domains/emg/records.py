@@ -159,8 +159,29 @@ class SweetSpot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearBest:
+    """The smallest size whose error is within `points` per cent of the best's.
+
+    params     by the law, of what it says of the largest size that was trained; not below the smallest. ci95: over
+               users and seeds
+    best       the trained size with the lowest measured error
+    trained    the smallest trained size whose measured error is within; gap: by how many points it is above the best's,
+               with its 95 % interval over users and seeds
+    """
+
+    points: float
+    params: float
+    ci95: tuple[AnyFloat, AnyFloat]
+    best: float
+    trained: float
+    gap: float
+    gap_ci95: tuple[AnyFloat, AnyFloat]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitErrors:
-    """The people of one split. Either law, curve and sweet_spot, or the reason why there are none."""
+    """The people of one split. Either law, curve and sweet_spot, or the reason why there are none. near_best: of
+    several distances from the best; empty where errors do not fall with size."""
 
     users: tuple[str, ...]
     sizes: tuple[SizeErrors, ...]
@@ -168,6 +189,7 @@ class SplitErrors:
     law: ErrorLaw | None = None
     curve: ErrorCurve | None = None
     sweet_spot: SweetSpot | None = None
+    near_best: tuple[NearBest, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,3 +210,24 @@ class PeopleErrors:
 def read_people(home: Store) -> PeopleErrors | None:
     path = home.fit("by-user")
     return decode(read_json(path), PeopleErrors, path) if path.exists() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderCost:
+    """Of a size: the seconds to read one window on one thread, and the bytes of its weights as they were trained."""
+
+    params: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderCosts:
+    """fits/latency.json: every size of the study."""
+
+    encoders: tuple[EncoderCost, ...]
+
+
+def read_costs(home: Store) -> EncoderCosts | None:
+    path = home.fit("latency")
+    return decode(read_json(path), EncoderCosts, path) if path.exists() else None

@@ -26,6 +26,7 @@ from lawful.domains.emg.records import (
     ErrorCurve,
     ErrorLaw,
     Exponent,
+    NearBest,
     PeopleErrors,
     SizeErrors,
     SplitErrors,
@@ -42,6 +43,7 @@ from lawful.storage.layout import Store
 
 DRAWS = 2_000
 LEAST_SIZES = 3
+NEAR = (1.0, 2.0, 5.0)  # points of the error rate that a smaller model may be behind the best one
 POINTS = 1.0  # of the error rate, in per cent: what a doubling must gain to be worth it
 BELOW, ABOVE, DOUBLINGS = 1e4, 1e6, 1001  # how far outside the data, and at how many sizes, a doubling's gain is sought
 
@@ -150,7 +152,13 @@ def _of_split(counts: Sequence[Counted], points: float, rng: np.random.Generator
         range=(float(fitted_sizes[0]), float(params.max())),
     )
     curve = _curve(slopes, log_halves, slope, log_half, params, len(users))
-    return SplitErrors(users=tuple(users), sizes=sizes, law=law, curve=curve, sweet_spot=sweet_spot)
+    every, everything = np.unique(params), np.ones(len(params), dtype=bool)
+    measured = np.array([_rate(table[params == size].sum((0, 1))) for size in every])
+    redrawn = np.array([_drawn(table, params, everything, every, rng) for _ in range(DRAWS)])
+    laws = ((slope, log_half), (slopes, log_halves))
+    near = tuple(_near_best(laws, (measured[None], redrawn), points, every, len(users)) for points in NEAR)
+    near = near if slope[0] > 0 else ()
+    return SplitErrors(users=tuple(users), sizes=sizes, law=law, curve=curve, sweet_spot=sweet_spot, near_best=near)
 
 
 def _errors_at(size: float, table: np.ndarray, users: Sequence[str], is_fitted: np.ndarray) -> SizeErrors:
@@ -210,6 +218,36 @@ def _sweet_spot(alpha: np.ndarray, log_half: np.ndarray, points: float, params: 
     last = DOUBLINGS - 1 - is_worth[:, ::-1].argmax(1)
     out = np.where(is_worth.any(1), sizes[np.minimum(last + 1, DOUBLINGS - 1)], sizes[0])
     return np.where((alpha > 0) & np.isfinite(log_half) & (last < DOUBLINGS - 1), out, np.nan)
+
+
+def _near_best(
+    laws: tuple[tuple[np.ndarray, np.ndarray], ...],
+    rates: tuple[np.ndarray, ...],
+    points: float,
+    sizes: np.ndarray,
+    users: int,
+) -> NearBest:
+    """Of the fit and of its draws: laws, alpha and log N_half; rates, measured, [draws, sizes]. sizes: all that were
+    trained, ascending."""
+    needed = []
+    for alpha, log_half in laws:
+        within = _predicted(alpha, log_half, sizes[-1:])[:, 0] + points / 100
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            size = np.exp(log_half + np.log(1 / np.clip(within, None, 1 - 1e-12) - 1) / alpha)
+        # where errors do not fall with size, the smallest is the best
+        needed.append(np.where(alpha > 0, np.clip(size, sizes[0], sizes[-1]), sizes[0]))
+    best = int(rates[0][0].argmin())
+    gaps = [100 * (one - one[:, best : best + 1]) for one in rates]
+    place = int((gaps[0][0] <= points).argmax())
+    return NearBest(
+        points=points,
+        params=float(needed[0][0]),
+        ci95=_interval(needed[1], users),
+        best=float(sizes[best]),
+        trained=float(sizes[place]),
+        gap=float(gaps[0][0, place]),
+        gap_ci95=_interval(gaps[1][:, place], users),
+    )
 
 
 def _curve(

@@ -19,9 +19,11 @@ from lawful.domains.emg.keystroke_tables import Tuned
 from lawful.domains.emg.records import (
     SPLITS,
     DecodedSession,
+    NearBest,
     PeopleErrors,
     SplitDetails,
     SplitErrors,
+    read_costs,
     read_details,
     read_people,
 )
@@ -37,6 +39,7 @@ from lawful.storage.codec import to_plain, write_result, write_study
 from lawful.storage.layout import Store
 from lawful.tables import is_of_ladder, write_csv
 
+NAMED_POINTS = 2.0  # of the distances from the best, the one that is said; the table has all
 MANY_USERS = 8  # with 4 an interval of 95 % holds the truth in 89 % of simulations, with 8 in 94 (fitting/people.py)
 
 
@@ -121,6 +124,7 @@ def keystrokes(evidence: Evidence) -> Keystrokes | None:
     ]
     made = [
         keystroke_tables.people_table(people),
+        keystroke_tables.near_best_table(people, read_costs(home)),
         keystroke_tables.rates_table(evidence),
         keystroke_tables.search_table(evidence),
         keystroke_tables.personal_table(personal),
@@ -181,6 +185,8 @@ def _sentences(
     for split, who in SPLITS.items():
         if of_split := people.splits.get(split):
             out.append(_law_sentence(who, of_split, people.points))
+            named = [near for near in of_split.near_best if near.points == NAMED_POINTS]
+            out += [_near_best_sentence(who, near, len(of_split.users)) for near in named]
     if collapsed := [row for row in evidence.rows if str(row.get("reason") or "").startswith("collapsed")]:
         out.append(f"{len(collapsed)} runs collapsed; they are listed among the runs and are in no fit.")
     return out
@@ -203,6 +209,16 @@ def _law_sentence(who: str, errors: SplitErrors, points: float) -> str:
     return (
         f"{sentence} Beyond {tables.count(spot.params)} parameters{within} a doubling gains less than "
         f"{points:g} point of error rate; that is {where} the sizes that were trained."
+    )
+
+
+def _near_best_sentence(who: str, near: NearBest, users: int) -> str:
+    low, high = near.ci95
+    few = f" (with {users} users too narrow)" if users < MANY_USERS else ""
+    return (
+        f"For {who}, the smallest size within {near.points:g} points of the largest is {tables.count(near.params)} "
+        f"parameters by the law [{tables.count(low)}, {tables.count(high)}]{few}. Of the trained sizes it is "
+        f"{tables.count(near.trained)}: {near.gap:.1f} points above the best measured one, {tables.count(near.best)}."
     )
 
 

@@ -10,22 +10,21 @@ from typing import Literal
 from lawful.checks import NumSeeds, PositiveInt, checked
 from lawful.corpora.tiny_shakespeare import TinyShakespeare
 from lawful.domains.equilibrium.families.equilibrium import Equilibrium
+from lawful.domains.equilibrium.matched import FAMILIES, VOCABULARY, families_of
 from lawful.domains.equilibrium.rules.eqprop import EqProp
 from lawful.domains.equilibrium.rules.unrolled import UnrolledBackprop
 from lawful.errors import DeclarationError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
-from lawful.families.mlp import WindowMLP
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Rung, Scale, Study, bracket
+from lawful.study import Question, Rung, Scale, Study, brackets
 from lawful.tasks.next_token import NextToken
 
 QUESTION = (
     "When, if ever, does a language model trained by equilibrium propagation beat one trained by backprop, as data and "
     "context grow?"
 )
-VOCABULARY = 65  # the characters of the whole text, at every size
 VARIANTS = ("looped_mlp", "recurrent_core", "full")
 ARMS = (
     *(f"eqprop-{variant}" for variant in VARIANTS),
@@ -48,8 +47,9 @@ LADDERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...],
     "quick": (256, (1_000, 4_000, 15_000, 50_000), (16, 64, 128), (4, 2), 2, FIVE),
     "full": (4_000, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (16, 32, 64, 128), (16, 8, 4, 2), 3, ARMS),
 }
-# Peak learning rates. Each arm is bracketed at its own size, except at smoke, which says "not tuned". .005 was the best
-# of four, or as good, at N = 3e4 and before the couplings had a rate of their own (LAB_NOTES, 2026-11-22)
+# Peak learning rates. Each arm is bracketed at its own size and at two sizes of the text, except at smoke, which says
+# "not tuned". .005 was the best of four, or as good, at N = 3e4 and before the couplings had a rate of their own
+# (LAB_NOTES, 2026-11-22)
 RATES = {"smoke": 5e-3, "quick": 5e-3, "full": 1.5e-3}
 BRACKETED = ("quick", "full")
 
@@ -59,19 +59,26 @@ def study(
     scale: Scale = "quick",
     *,
     seeds: NumSeeds | None = None,
+    size: PositiveInt | None = None,
     steps: PositiveInt | None = None,
     characters: tuple[PositiveInt, ...] | None = None,
     lengths: tuple[PositiveInt, ...] | None = None,
     arms: tuple[str, ...] | None = None,
     form: Literal["whole", "quick"] = "whole",
+    epochs: PositiveInt | None = None,
 ) -> Study:
-    """form    of the published scale: the whole of it, or its author's quick form"""
+    """size      of all arms, in non-embedding parameters, instead of the scale's own
+    form, epochs    of the published scale: the whole of it, or its author's quick form; how many passes
+    """
     if scale == "published":
-        if steps or characters or lengths or arms:
-            raise DeclarationError("equilibrium: the published scale is fixed; only seeds and form can be set.")
-        return published(form, seeds=seeds or 1)
-    if form != "whole":
-        raise DeclarationError(f"form: it belongs to the published scale, got form={form} with scale {scale}.")
+        if size or steps or characters or lengths or arms:
+            raise DeclarationError(
+                "equilibrium: the published scale is fixed; only seeds, form and epochs can be set. One arm and text "
+                "of it: --only 'arm=unrolled-full,characters=5000,*'."
+            )
+        return published(form, epochs, seeds=seeds or 1)
+    if form != "whole" or epochs:
+        raise DeclarationError(f"form, epochs: they belong to the published scale, got them with scale {scale}.")
     usual_steps, usual_sizes, usual_lengths, parts, usual_seeds, usual_arms = LADDERS[scale]
     steps, sizes, lengths = steps or usual_steps, characters or usual_sizes, lengths or usual_lengths
     arms, seeds = arms or usual_arms, seeds or usual_seeds
@@ -81,12 +88,15 @@ def study(
         raise DeclarationError(
             f"lengths: expected divisors of {TOKENS_PER_STEP}, the tokens of a step, got {', '.join(map(str, wrong))}."
         )
+    models = families_of(size) if size else FAMILIES[scale]
+    is_point = len(sizes) == len(lengths) == 1 and characters is not None
+    parts = () if is_point else parts
     middle = 10_000 if 10_000 in sizes else sorted(sizes)[len(sizes) // 2]
 
     def rung(arm: str, characters: int, length: int, steps: int, seed: int) -> Rung:
         rule, model = arm.split("-")
         run = Run(
-            family=FAMILIES[scale][model],
+            family=models[model],
             corpus=TinyShakespeare(first_characters=characters, from_character=seed * STRETCH),
             task=NextToken(),
             rule={
@@ -116,53 +126,54 @@ def study(
         return Rung(at=at, run=run)
 
     cells: list[tuple[int, int, int]] = [
-        *((size, LENGTH, steps) for size in sizes),
+        *((number, lengths[0] if is_point else LENGTH, steps) for number in sizes),
         *((middle, length, steps) for length in lengths),
         *((max(sizes), LENGTH, steps // part) for part in parts),
     ]
     ladder = [
-        rung(arm, size, length, duration, seed)
-        for (size, length, duration), arm, seed in product(dict.fromkeys(cells), arms, range(seeds))
+        rung(arm, number, length, duration, seed)
+        for (number, length, duration), arm, seed in product(dict.fromkeys(cells), arms, range(seeds))
     ]
-    if scale in BRACKETED:
-        ladder += [
-            another
-            for arm in arms
-            for another in bracket(
-                lambda **at: rung(**at).training,
-                {"arm": arm, "characters": max(sizes), "length": LENGTH, "steps": steps, "seed": 0},
-            )
-        ]
+    if scale in BRACKETED and not is_point:
+        tried = tuple(dict.fromkeys((max(sizes), sorted(sizes)[len(sizes) // 2])))
+        at = {"length": (LENGTH,), "steps": (steps,), "seed": (0,)}
+        ladder += brackets(lambda **at: rung(**at).training, arm=arms, characters=tried, **at)
     return Study(
         name="equilibrium",
         question=QUESTION,
         scale=scale,
         ladder=ladder,
-        arm="arm",
-        questions=questions(steps, sizes, middle, arms),
-        faults=faults(scale, steps, max(sizes)),
+        arm="arm" if len(arms) > 1 else None,
+        questions=questions(steps, sizes, middle, arms, is_point=is_point),
+        faults=faults(scale, steps, max(sizes), is_tuned=scale in BRACKETED and not is_point),
     )
 
 
-def faults(scale: str, steps: int, longest: int) -> list[str]:
+def faults(scale: str, steps: int, longest: int, *, is_tuned: bool) -> list[str]:
     passes = steps * TOKENS_PER_STEP / longest
     found = []
+    if scale == "smoke":
+        found.append(
+            "Smoke cannot answer the question: models of 3,200 parameters are trained for a few steps and predict "
+            "worse than counts do. It tries the way from a plan to this page; --scale quick asks the question."
+        )
     if passes < 10:
         found.append(
             f"Every run sees {steps * TOKENS_PER_STEP:,} characters, {passes:.1f} passes over the longest text, and no "
             "more: an arm that learns slowly from each is judged before it is done. More steps (--set steps=...) may "
             "move every crossing."
         )
-    if scale not in BRACKETED:
-        found.append(
-            f"The learning rate, {RATES[scale]:g} for every arm, is not tuned at this size: it was chosen at ten times "
-            "as many parameters."
-        )
+    if not is_tuned:
+        where = ": it was chosen at ten times as many parameters" if scale == "smoke" else ""
+        found.append(f"The learning rate, {RATES[scale]:g} for every arm, is not tuned at this size{where}.")
     return found
 
 
-def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]) -> list[Question]:
-    data = {"length": LENGTH, "steps": steps}
+def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str], *, is_point: bool) -> list[Question]:
+    if is_point and len(arms) > 1:
+        asks = "Which arm has the lowest loss on this one text?"
+        return [Question(name="point", asks=asks, law="paired", along="characters", loss="best_weights_loss")]
+    data = {} if is_point else {"length": LENGTH, "steps": steps}
     compute = {"length": LENGTH, "characters": max(sizes)}
     asked = [
         Question(
@@ -204,6 +215,10 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
             where={"characters": middle, "steps": steps},
         ),
     ]
+    if is_point:
+        return asked[:1]
+    if len(arms) == 1:
+        return [question for question in asked if question.law != "paired"]
     variants = [arm for arm in arms if arm.startswith("eqprop")]
     if len(variants) > 1:
         asked.append(
@@ -219,37 +234,13 @@ def questions(steps: int, sizes: Sequence[int], middle: int, arms: Sequence[str]
     return asked
 
 
-def _families(
-    looped: int, core: tuple[int, ...], full: tuple[int, ...], mlp: tuple[int, ...], decoder: tuple[int, ...]
-) -> dict[str, Family]:
-    """Of one size: looped width; core (width, heads, mlp_width); full the same, 3 layers; mlp (embedding width, width,
-    depth); decoder (width, depth, heads)."""
-    equilibrium = partial(Equilibrium, vocab_size=VOCABULARY, context=128)
-    return {
-        "looped_mlp": equilibrium(variant="looped_mlp", width=looped, window=8),
-        "recurrent_core": equilibrium(variant="recurrent_core", width=core[0], heads=core[1], mlp_width=core[2]),
-        "full": equilibrium(variant="full", width=full[0], heads=full[1], mlp_width=full[2], depth=3),
-        "mlp": WindowMLP(vocab_size=VOCABULARY, window=8, embedding_width=mlp[0], width=mlp[1], depth=mlp[2]),
-        "transformer": Decoder(
-            vocab_size=VOCABULARY, width=decoder[0], depth=decoder[1], heads=decoder[2], context=128, is_tied=False
-        ),
-    }
-
-
-# Matched in non-embedding parameters within 5 %: about 3.2K, 10K and 300K
-FAMILIES = {
-    "smoke": _families(19, (20, 2, 98), (12, 2, 43), (8, 33, 2), (16, 1, 2)),
-    "quick": _families(33, (36, 2, 167), (24, 2, 48), (14, 59, 2), (20, 2, 2)),
-    "full": _families(182, (192, 6, 987), (128, 4, 311), (64, 348, 2), (80, 4, 4)),
-}
-
-
-def published(form: str, *, seeds: int) -> Study:
+def published(form: str, epochs: int | None, *, seeds: int) -> Study:
     """What the original ran, by the rule that it really used: backprop through a fixed number of unrolled steps."""
-    width, depth, context, epochs, sizes = {
+    width, depth, context, usual_epochs, sizes = {
         "whole": (128, 3, 64, 30, (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)),
         "quick": (64, 2, 32, 15, (1_000, 5_000, 10_000)),
     }[form]
+    epochs = epochs or usual_epochs
     batch = 32
     unrolled = {"looped_mlp": 20, "recurrent_core": 20, "full": 15}  # what ran; what was set was ignored
 

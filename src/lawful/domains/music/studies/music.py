@@ -12,15 +12,16 @@ from lawful.errors import DeclarationError
 from lawful.families import Family
 from lawful.families.decoder import Decoder
 from lawful.families.lstm import LSTM
-from lawful.recipes import decay_for_timescale
+from lawful.recipes import decay_for_timescale, decoder_shapes
 from lawful.rules.backprop import Backprop
 from lawful.run import AdamW, Run, Schedule
-from lawful.study import Question, Scale, Study, grid
+from lawful.study import Question, Scale, Study, brackets, grid, largest
 from lawful.tasks.next_token import NextToken
 from lawful.tokenizers.given import Given
 
 QUESTION = "Does the loss of a model of written music fall faster with its size for a transformer or for an LSTM?"
-ARMS = ("transformer", "lstm")
+Arm = Literal["transformer", "lstm"]
+ARMS: tuple[Arm, ...] = ("transformer", "lstm")
 
 # width -> (layers, heads) of the decoder; the LSTM of that rung has the same width and as many parameters
 SHAPES = {
@@ -51,6 +52,9 @@ PUBLISHED = {
     "large": (768, 8, 8),
     "xl": (1024, 12, 16),
 }
+# and the LSTMs: width and layers; hidden units as many as the width. With a vocabulary of 137, an embedding and a head
+# with a bias, they have the 299,401, 1,649,289, 8,545,417 and 23,834,249 parameters of the author's table
+PUBLISHED_LSTM = {"tiny": (128, 2), "small": (256, 3), "medium": (512, 4), "large": (768, 5)}
 
 
 @checked
@@ -59,6 +63,8 @@ def study(
     *,
     seeds: NumSeeds | None = None,
     widths: tuple[PositiveInt, ...] | None = None,
+    sizes: tuple[PositiveInt, ...] | None = None,
+    arms: tuple[Arm, ...] = ARMS,
     tokens: PositiveInt | None = None,
     batch_tokens: PositiveInt | None = None,
     validation_share: Part | None = None,
@@ -68,8 +74,9 @@ def study(
     vocabulary: PositiveInt | None = None,
     collections: tuple[str, ...] | None = None,
 ) -> Study:
-    """learned: symbols of frequent neighbours (BPE). vocabulary: how many symbols there are in token files that are to
-    be taken as plain numbers, never as music."""
+    """sizes: in non-embedding parameters, instead of widths; one is a single point, without a law. learned: symbols of
+    frequent neighbours (BPE). vocabulary: how many symbols there are in token files that are to be taken as plain
+    numbers, never as music."""
     # of music21's 4,300 pieces, 1 % is 43, and one long movement among them moves the loss by tenths of a nat
     share = 0.01 if scale in ("full", "published") else 0.04
     corpus = Music(
@@ -80,17 +87,28 @@ def study(
         collections=collections or FREE,
     )
     if scale == "published":
-        if widths:
-            raise DeclarationError("music: the published scale is fixed; seeds, tokens and batch_tokens can be set.")
-        return published(corpus, seeds=seeds or 1, tokens=tokens or 100_000_000, batch_tokens=batch_tokens or 2**19)
+        if widths or sizes:
+            raise DeclarationError(
+                "music: the published scale is fixed; seeds, arms, tokens and batch_tokens can be set. One size of it: "
+                "--only '*size=tiny,*'."
+            )
+        tokens, batch_tokens = tokens or 100_000_000, batch_tokens or 2**19
+        return published(corpus, arms, seeds=seeds or 1, tokens=tokens, batch_tokens=batch_tokens)
+    if widths and sizes:
+        raise DeclarationError("widths, sizes: expected one of them, got both.")
     default_widths, default_tokens, rows, context, default_seeds = LADDERS[scale]
-    widths, tokens, seeds = widths or default_widths, tokens or default_tokens, seeds or default_seeds
-    unknown = [width for width in widths if width not in SHAPES]
+    shapes = decoder_shapes(sizes) if sizes else SHAPES
+    widths = tuple(shapes) if sizes else widths or default_widths
+    tokens, seeds = tokens or default_tokens, seeds or default_seeds
+    unknown = [width for width in widths if width not in shapes]
     if unknown:
         raise DeclarationError(
-            f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}."
+            f"widths: expected some of {', '.join(map(str, SHAPES))}, got {', '.join(map(str, unknown))}; "
+            "sizes takes any number of parameters."
         )
-    rows = max(1, batch_tokens // context) if batch_tokens else rows
+    if batch_tokens and batch_tokens < context:
+        raise DeclarationError(f"batch_tokens: expected at least one window of {context}, got {batch_tokens}.")
+    rows = batch_tokens // context if batch_tokens else rows
     steps = max(1, tokens // (context * rows))
 
     def rung(architecture: str, width: int, seed: int) -> Run:
@@ -98,7 +116,7 @@ def study(
         # the arms' rates differ, so one decay for all would pull some weights to zero seven times as hard as others
         decay = decay_for_timescale(1.0, learning_rate=rate, batch_tokens=rows * context, tokens=steps * rows * context)
         return Run(
-            family=family(architecture, width, corpus, context),
+            family=family(architecture, width, shapes[width], corpus, context),
             corpus=corpus,
             task=NextToken(),
             rule=Backprop(),
@@ -114,26 +132,35 @@ def study(
             keep_best=True,
         )
 
+    held_out = largest("width", widths)
+    ladder = grid(rung, architecture=arms, width=widths, seed=range(seeds))
+    anchors = sorted(width for width in widths if width not in held_out.values())
+    if len(anchors) > 1:  # the smallest size and the middle one; a single point is not brought to its best rate
+        ladder += brackets(rung, architecture=arms, width=(anchors[0], anchors[len(anchors) // 2]), seed=(0,))
     return Study(
         name="music",
         question=QUESTION,
         scale=scale,
-        ladder=grid(rung, architecture=ARMS, width=widths, seed=range(seeds)),
-        held_out={"width": max(widths)},
-        arm="architecture",
-        questions=[
-            Question(
-                name="architecture",
-                asks="How does the loss fall with parameters, and does it fall otherwise for the two architectures?",
-                law="power_floor",
-            ),
-        ],
+        ladder=ladder,
+        held_out=held_out,
+        arm="architecture" if len(arms) > 1 else None,
+        questions=[_question(len(widths), len(arms))],
     )
 
 
-def family(architecture: str, width: int, corpus: Music, context: int) -> Family:
-    """The decoder of a width, or the LSTM with as many non-embedding parameters, within 5 %."""
-    layers, heads = SHAPES[width]
+def _question(sizes: int, arms: int) -> Question:
+    if sizes == 1 and arms > 1:
+        asks = "Which architecture has the lower loss at this one size?"
+        return Question(name="one-size", asks=asks, law="paired", along="width")
+    asks = "How does the loss fall with parameters, and does it fall otherwise for the two architectures?"
+    if arms == 1:
+        asks = "How does the loss fall with parameters?"
+    return Question(name="architecture", asks=asks, law="power_floor")
+
+
+def family(architecture: str, width: int, shape: tuple[int, int], corpus: Music, context: int) -> Family:
+    """The decoder of a width and (layers, heads), or the LSTM with as many non-embedding parameters, within 5 %."""
+    layers, heads = shape
     decoder = Decoder(
         vocab_size=corpus.vocab_size,
         width=width,
@@ -158,23 +185,31 @@ def learning_rate(architecture: str, width: int) -> float:
     return 0.384 / width if architecture == "transformer" else 0.14 / math.sqrt(width)
 
 
-def published(corpus: Music, *, seeds: int, tokens: int, batch_tokens: int) -> Study:
+def published(corpus: Music, arms: tuple[Arm, ...], *, seeds: int, tokens: int, batch_tokens: int) -> Study:
     """The study as its author described it, and what is wrong with it as evidence."""
     context = 1024
-    rows = max(1, batch_tokens // context)
+    if batch_tokens < context:
+        raise DeclarationError(f"batch_tokens: expected at least one window of {context}, got {batch_tokens}.")
+    rows = batch_tokens // context
     steps = max(1, tokens // (rows * context))
 
-    def rung(size: str, seed: int) -> Run:
-        width, layers, heads = PUBLISHED[size]
-        return Run(
-            family=Decoder(
+    def rung(architecture: Arm, size: str, seed: int) -> Run:
+        family: Family
+        if architecture == "lstm":
+            width, layers = PUBLISHED_LSTM[size]
+            family = LSTM(vocab_size=corpus.vocab_size, width=width, hidden=width, depth=layers)
+        else:
+            width, layers, heads = PUBLISHED[size]
+            family = Decoder(
                 vocab_size=corpus.vocab_size,
                 width=width,
                 depth=layers,
                 heads=heads,
                 context=context,
                 positions="learned",
-            ),
+            )
+        return Run(
+            family=family,
             corpus=corpus,
             task=NextToken(),
             rule=Backprop(),
@@ -189,11 +224,18 @@ def published(corpus: Music, *, seeds: int, tokens: int, batch_tokens: int) -> S
             keep_best=True,
         )
 
+    of_each = {"transformer": "Five transformers", "lstm": "Four LSTMs"}
     return Study(
         name="music",
-        question="How does the loss of a music transformer fall with its parameters?",
+        question=QUESTION,
         scale="published",
-        ladder=grid(rung, size=tuple(PUBLISHED), seed=range(seeds)),
+        ladder=[
+            one
+            for arm, of_arm in (("transformer", PUBLISHED), ("lstm", PUBLISHED_LSTM))
+            if arm in arms
+            for one in grid(rung, architecture=(arm,), size=tuple(of_arm), seed=range(seeds))
+        ],
+        arm="architecture" if len(arms) > 1 else None,
         questions=[
             Question(
                 name="size", asks="How does the loss fall with parameters?", law="power_floor", params="params_total"
@@ -209,9 +251,10 @@ def published(corpus: Music, *, seeds: int, tokens: int, batch_tokens: int) -> S
             "The author's dropout is left out: its rate was not published with the table.",
             "One learning rate, 3e-4, for all sizes: at large and xl the published loss rises with size.",
             "The published xl skipped 19 of 20 batches when memory ran out and stayed in the fit (loss 6.59).",
-            "The published LSTM arm is left out: four sizes, not matched to the transformers. `full` compares matched "
-            "ones.",
-            f"Five sizes, {seeds} seed{'s' if seeds > 1 else ''}, none held out: three parameters and nothing to "
-            "contradict them.",
+            "The LSTMs are four sizes that match no transformer: .26 to 24M parameters in their layers against .4 to "
+            "151M. `full` compares matched ones. The author's head had its own weights; here it is tied, with a "
+            "projection before it.",
+            f"{' and '.join(of_each[arm] for arm in arms)}, {seeds} seed{'s' if seeds > 1 else ''}, none held out: "
+            "three parameters and nothing to contradict them.",
         ],
     )
