@@ -48,9 +48,9 @@ def bf16_gain() -> float:
         matrix = torch.ones(256, 256, dtype=kind)
         times = []
         for _ in range(4):
-            start = time.perf_counter()
+            start = time.process_time()  # what others compute here decides nothing
             torch.mm(matrix, matrix)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         seconds[kind] = min(times[1:])
     return seconds[torch.float32] / seconds[torch.bfloat16]
 
@@ -67,6 +67,8 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
 def numerics(device: torch.device, precision: Precision, micro_batch: int, is_fused: bool, is_compiled: bool) -> str:
     """What decides the last bits of a result; a resume under another is allowed and recorded as a break."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    if device.type == "cpu":
+        name += f":{torch.backends.cpu.get_cpu_capability()}"  # AVX2 and AVX512 sum in another order
     threads = torch.get_num_threads() if device.type == "cpu" else 0
     is_flushed = not torch.tensor(1e-30).mul(1e-10).item()
     return " ".join(
