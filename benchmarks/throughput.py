@@ -48,11 +48,11 @@ OF_CPUS = (
     "tcmalloc beside the C library's, which keeps freed memory as workers have it, four pairs in processor time on "
     "2026-11-28: 1.07 to 1.4 times at .03M, 1.03 to 1.17 at .2M, 1.01 to 1.1 at .8M, 1.00 to 1.02 at 3M. So it can be "
     "done without; apt-get install libtcmalloc-minimal4 brings it to Debian and Ubuntu."
-    " In fp32 a step on one core takes as long as nanoGPT's (one thread each, processor time, three rounds in one process "
-    "on 2026-11-28, an Intel with AVX512-BF16 without AMX, whose products in bf16 have half the speed of fp32: .93 to "
-    "1.09 times its speed at .03M to .8M, 1.02 at 3M; with instructions hidden down to AVX2 .99 to 1.00 at .03M to .8M): "
-    "what is gained there is gained by a worker for each core. At 3M products take .8 of our step, at the speed of "
-    "square ones, so 1.6 times in fp32 is out of reach from there on."
+    " In fp32 a step on one core takes as long as nanoGPT's (one thread each, processor time, three rounds in one "
+    "process on 2026-11-28, an Intel with AVX512-BF16 without AMX, whose products in bf16 have half the speed of fp32: "
+    ".93 to 1.09 times its speed at .03M to .8M, 1.02 at 3M; with instructions hidden down to AVX2 .99 to 1.00 at .03M "
+    "to .8M): what is gained there is gained by a worker for each core. At 3M products take .8 of our step, at the "
+    "speed of square ones, so 1.6 times in fp32 is out of reach from there on."
 )
 STACKED = 8
 SETTLING = 5  # steps that are not counted
