@@ -11,7 +11,7 @@ JOBS ?= 2
 # tests are kept compiled: their assertions are rewritten at each start otherwise, for a third of the collection
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help quickstart test test-core test-data test-slow test-browser static faults fuzz check clean check-cluster check-trainers check-gpu release-check install docs pages claims gallery coverage coverage-full bench
+.PHONY: help quickstart test test-core test-data test-slow test-browser static faults fuzz check clean check-cluster check-trainers check-gpu gpu-wheels release-check install docs pages claims gallery coverage coverage-full bench bench-gpu
 
 help:
 	@echo "make quickstart   train a small ladder of models on text that Python carries, fit its law, write a report"
@@ -30,6 +30,7 @@ help:
 	@echo "make pages        the pages of docs/ that are made from the code (make claims, make gallery: from runs)"
 	@echo "make coverage     planted laws: do intervals hold, are claims false? into docs/statistics.md; 45 minutes"
 	@echo "make bench        lawful beside its peers and this machine's limits, into docs/benchmarks.md; half an hour alone"
+	@echo "make bench-gpu    what it attains on one GPU, into docs/benchmarks.md; eight minutes; a plain image of PyTorch is enough"
 	@echo "make clean        remove .venv and the caches; studies in runs/ stay"
 
 quickstart: $(INSTALLED)
@@ -129,13 +130,21 @@ check-trainers: $(INSTALLED)
 # the parts need is fetched into build/wheels. PARTS="--skip compiled --skip graphs", or --only, chooses; a rehearsal
 # without a GPU: PARTS="--device cpu"
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
-check-gpu:
+check-gpu: gpu-wheels
+	PYTHONPATH=src $(GPU_PYTHON) tests/gpu/check_gpu.py --wheels build/wheels $(PARTS)
+
+# NANOGPT: a clone of nanoGPT; DATA: the folder of tiny_shakespeare's input.txt, where nothing can be fetched. PARTS as
+# above; a rehearsal without a GPU: PARTS="--device cpu --quick"
+bench-gpu: gpu-wheels
+	PYTHONPATH=src $(GPU_PYTHON) benchmarks/gpu.py --wheels build/wheels $(if $(NANOGPT),--nanogpt "$(NANOGPT)") \
+	    $(if $(DATA),--data "$(DATA)") $(PARTS)
+
+gpu-wheels:
 	@for package in numpy scipy safetensors; do \
 	    $(GPU_PYTHON) -c "import $$package" 2> /dev/null || PYTHONPATH= $(GPU_PYTHON) -m pip download --quiet --no-deps \
 	        --disable-pip-version-check --only-binary :all: --dest build/wheels "$$package" \
-	        || echo "check-gpu: no $$package here, and none could be fetched" >&2; \
+	        || echo "$@: no $$package here, and none could be fetched" >&2; \
 	done
-	PYTHONPATH=src $(GPU_PYTHON) tests/gpu/check_gpu.py --wheels build/wheels $(PARTS)
 
 # Into dist/. Nothing of .venv is used but its Python.
 release-check: $(INSTALLED)

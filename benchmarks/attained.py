@@ -29,6 +29,7 @@ from lawful.planning.probes import Probes
 from lawful.run import Run
 from lawful.train import device
 from lawful.train.optimizer import build_adamw
+from lawful.train.step import probe_step
 
 CPU = torch.device("cpu")
 SIDE = 1024  # of the square matrices; 512 and 2048 give the same within a tenth
@@ -119,7 +120,7 @@ def measure(job: tuple[Run, str]) -> Measured:
     optimizer = build_adamw(model, run, is_fused=True)
 
     def step() -> None:
-        step.probe_step(run, model, optimizer, CPU, rows=run.batch_size)
+        probe_step(run, model, optimizer, CPU, rows=run.batch_size)
 
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     width, tokens = run.family.width, run.batch_size * run.context

@@ -1,26 +1,25 @@
 """What each kernel of lawful/kernels gains beside the plain code that it equals: in turn, on one core, processor time.
 
-    OMP_NUM_THREADS=1 python benchmarks/kernels.py [--rounds 9] [--seconds 1]
+    OMP_NUM_THREADS=1 python benchmarks/kernels.py [--rounds 9] [--seconds .5] [--precisions fp32,bf16]
 
-The fused block is measured by a whole step of training; the others by themselves, on the parameters of the same models.
+Each is measured by a whole step of training. The attention is a part of the fused block.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from results import paired, told
-from throughput import SHAPES, Shape, run_of
+from results import Row, paired, record, told
 
-from lawful.executors.local import allocator
-from lawful.kernels import attention, block, rotary, updates
-from lawful.run import Precision
+from lawful.families.decoder import Decoder
+from lawful.kernels import block
+from lawful.run import Run
 from lawful.train import device
 from lawful.train.optimizer import build_adamw
 from lawful.train.step import probe_step
@@ -32,19 +31,39 @@ Pair = tuple[str, Callable[[], object], Callable[[], object]]  # what, by the ke
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a side of a round")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a side of a round")
+    parser.add_argument("--precisions", default="fp32,bf16")
     options = parser.parse_args()
     torch.set_num_threads(1)
     device.keep_freed_memory()
+    rows: list[Row] = []
     with device.flushed_denormals():
-        for shape in SHAPES:
-            for what, kernel, plain in [*of_block(shape), *of_attention(shape), *of_updates(shape)]:
-                sides = kernel, plain
-                count = max(1, round(options.seconds / max(spent(plain, 1), spent(plain, 1))))
-                seconds = [[spent(side, count) for side in sides] for _ in range(options.rounds)]
-                speeds = [[1 / each[number] for each in seconds] for number in (0, 1)]
-                told([paired(f"{shape.name}, {what}", "times a second", *speeds)])
-    print(f"The allocator is {allocator() or 'that of the C library'}; LD_PRELOAD is {os.environ.get('LD_PRELOAD')}.")
+        for precision in options.precisions.split(","):
+            for name, run in sizes():
+                for what, kernel, plain in of_step(replace(run, precision=precision)):
+                    sides = kernel, plain
+                    spent(kernel, 1), spent(plain, 1)
+                    count = max(1, round(options.seconds / max(spent(plain, 1), spent(kernel, 1))))
+                    seconds = [[spent(side, count) for side in sides] for _ in range(options.rounds)]
+                    speeds = [[1 / each[number] for each in seconds] for number in (0, 1)]
+                    rows += told([paired(f"{name}, {precision}, {what}", "steps/s of the processor", *speeds)])
+    record(
+        "kernels",
+        "What does each kernel gain in a step of training?",
+        rows,
+        "Beside the plain code that the kernel equals, on one thread, processor time, at the smallest and the largest "
+        f"size of each built-in ladder. The allocator is {os.environ.get('LD_PRELOAD') or 'that of the C library'}.",
+    )
+
+
+def sizes() -> list[tuple[str, Run]]:
+    """The smallest and the largest size of built-in ladders of decoders."""
+    found = []
+    for name in ("quickstart", "shakespeare", "activation"):
+        runs = [rung.run for rung in importlib.import_module(f"lawful.studies.{name}").study("quick").ladder]
+        runs = sorted((run for run in runs if isinstance(run.family, Decoder)), key=lambda run: run.family.width)
+        found += [(f"{name} width {run.family.width}", run) for run in (runs[0], runs[-1])]
+    return found
 
 
 def spent(act: Callable[[], object], count: int) -> float:
@@ -55,63 +74,31 @@ def spent(act: Callable[[], object], count: int) -> float:
     return (time.process_time() - start) / count
 
 
-def of_block(shape: Shape) -> list[Pair]:
-    pairs = []
-    precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    for precision in precisions:
-        run = run_of(shape, 1, seed=0)
-        run = replace(run, precision=precision, family=replace(run.family, positions="rope"))
-        model = run.family.build(torch.Generator().manual_seed(0))
-        optimizer = build_adamw(model, run, is_fused=True)
-
-        def step(most: int, run=run, model=model, optimizer=optimizer) -> None:  # type: ignore[no-untyped-def]
-            former = dict(block.MAX_POSITIONS)
-            block.MAX_POSITIONS.update({torch.float32: most, torch.bfloat16: most})
-            try:
-                probe_step(run, model, optimizer, CPU, rows=run.batch_size)
-            finally:
-                block.MAX_POSITIONS.update(former)
-
-        pairs.append(
-            (f"a step by the fused block, {precision}", lambda step=step: step(10**9), lambda step=step: step(0))
-        )
-    return pairs
-
-
-def of_attention(shape: Shape) -> list[Pair]:
-    """Forward and backward."""
-    size = shape.width // shape.heads
-    qkv = torch.randn(shape.batch, shape.context, 3, shape.heads, size)
-    grad, scale = torch.randn(shape.batch, shape.context, shape.heads, size), size**-0.5
-    angles = rotary.rotary_angles(shape.context, size)
+def of_step(run: Run) -> list[Pair]:
+    """A whole step of training, with each kernel and with the plain code that it equals."""
+    model = run.family.build(torch.Generator().manual_seed(0))
+    optimizer = build_adamw(model, run, is_fused=True)
+    plain_model = run.family.build(torch.Generator().manual_seed(0))
+    groups = build_adamw(plain_model, run, is_fused=True).param_groups
+    plain_optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
 
     def kernel() -> None:
-        with torch.no_grad():
-            _, rotated, weights = attention.attend(qkv, angles, None, scale)
-            attention.attend_backward(grad, rotated, weights, angles, scale=scale)
+        probe_step(run, model, optimizer, CPU, rows=run.batch_size)
 
-    def plain() -> None:
-        leaf = qkv.detach().requires_grad_()
-        v = leaf[:, :, 2].transpose(1, 2)
-        q, k = rotary.rotate(leaf.permute(2, 0, 3, 1, 4)[:2], *angles)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-        mixed.transpose(1, 2).contiguous().backward(grad)
+    def without_block() -> None:
+        former = dict(block.MAX_POSITIONS)
+        block.MAX_POSITIONS.update(dict.fromkeys(former, 0))
+        try:
+            kernel()
+        finally:
+            block.MAX_POSITIONS.update(former)
 
-    return [("attention, fp32", kernel, plain)]
+    def without_adamw() -> None:
+        probe_step(run, plain_model, plain_optimizer, CPU, rows=run.batch_size)
 
-
-def of_updates(shape: Shape) -> list[Pair]:
-    run = run_of(shape, 1, seed=0)
-    optimizers = []
-    for kind in (updates.CPUAdamW, torch.optim.AdamW):
-        model = run.family.build(torch.Generator().manual_seed(0))
-        for parameter in model.parameters():
-            parameter.grad = torch.randn_like(parameter)
-        optimizers.append(kind(model.parameters(), lr=1e-6, fused=True))
-    grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     return [
-        ("an update by CPUAdamW", optimizers[0].step, optimizers[1].step),
-        ("total_norm", lambda: updates.total_norm(grads), lambda: torch.nn.utils.get_total_norm(grads)),
+        ("a step by the fused block", kernel, without_block),
+        ("a step by CPUAdamW", kernel, without_adamw),
     ]
 
 

@@ -26,6 +26,11 @@ from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 
 TINY_STEPS = 2
+OF_THE_LAST_EVALUATION = (
+    "The last evaluation stays above its goal: of its processor time, 4 microseconds a token beside 12 of a training "
+    "step, products take two fifths, so that they alone are 3 % of the run. It reads all of the validation text once; "
+    "less would change what is measured."
+)
 
 
 def main() -> None:
@@ -45,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.only.split(","):
             rows += told(parts[name](Path(scratch)))
-    record("overheads", "What else costs time?", rows)
+    record("overheads", "What else costs time?", rows, OF_THE_LAST_EVALUATION)
 
 
 def allowed(what: str, unit: str, spent: list[float], most: float, **more: Any) -> Row:

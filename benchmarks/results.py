@@ -20,18 +20,30 @@ from lawful.storage.json_files import read_json
 
 ROOT = Path(__file__).resolve().parent
 PAGE = ROOT.parent / "docs" / "benchmarks.md"
-ORDER = ("throughput", "losses", "quickstart", "attained", "data_parallel", "overheads", "tables", "ray", "default_law")
+ORDER = (
+    "throughput",
+    "losses",
+    "quickstart",
+    "attained",
+    "data_parallel",
+    "kernels",
+    "gpu",
+    "overheads",
+    "tables",
+    "ray",
+    "default_law",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """ours, theirs    in `unit`; theirs is a peer, a limit, or what is allowed
+    """ours, theirs    in `unit`; theirs is a peer, a limit, or what is allowed; ours is None where it was not run
     ratio           ours to theirs, as `unit` says which way is good; low and high are the extremes of the pairs
     """
 
     what: str
     unit: str
-    ours: float
+    ours: float | None
     theirs: float | None = None
     ratio: float | None = None
     low: float | None = None
@@ -123,10 +135,14 @@ def write_page() -> None:
         for values in result["rows"]:
             row = Row(**values)
             theirs = "" if row.theirs is None else f"{row.theirs:.4g}"
-            parts.append(f"| {row.what} | {row.ours:.4g} | {theirs} | {row.unit} | {_ratio(row)} | {row.goal} |")
+            parts.append(f"| {row.what} | {_ours(row)} | {theirs} | {row.unit} | {_ratio(row)} | {row.goal} |")
             notes += [f"- {row.what}: {row.note}"] if row.note else []
         parts += ["", *notes] if notes else []
     write_text(PAGE, "\n".join(parts) + "\n")
+
+
+def _ours(row: Row) -> str:
+    return "not run" if row.ours is None else f"{row.ours:.4g}"
 
 
 def _ratio(row: Row) -> str:
@@ -139,7 +155,7 @@ def _line(row: Row) -> str:
     theirs = "" if row.theirs is None else f" against {row.theirs:.4g}"
     ratio = f", ratio {_ratio(row)}" if row.ratio is not None else ""
     goal = f" (goal {row.goal})" if row.goal else ""
-    return f"{row.what}: {row.ours:.4g}{theirs} {row.unit}{ratio}{goal}{'; ' + row.note if row.note else ''}"
+    return f"{row.what}: {_ours(row)}{theirs} {row.unit}{ratio}{goal}{'; ' + row.note if row.note else ''}"
 
 
 def _shown(words: Sequence[str]) -> list[str]:

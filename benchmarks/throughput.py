@@ -8,7 +8,7 @@ as one single-threaded worker per core, in the precision that its plan chooses (
 small shapes with several runs stacked in each worker as well, as --stack has it.
 Tokens a second are summed over the workers; the first five steps are left out on both sides.
 
-With --loss, instead, both train for 600 steps from weights of the same distribution, with three seeds (one line of its
+With --loss, instead, both train for 600 steps from weights of the same distribution, with eight seeds (one line of its
 train.py says another), and their validation losses are compared; nanoGPT estimates its own on 400 random batches, ours
 is of the whole validation text.
 """
@@ -16,6 +16,7 @@ is of the whole validation text.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import pickle
 import re
@@ -43,6 +44,16 @@ from lawful.storage.layout import Store
 from lawful.study import Question, Study, grid, import_file
 from lawful.tasks.next_token import NextToken
 
+OF_CPUS = (
+    "tcmalloc beside the C library's, which keeps freed memory as workers have it, four pairs in processor time on "
+    "2026-11-28: 1.07 to 1.4 times at .03M, 1.03 to 1.17 at .2M, 1.01 to 1.1 at .8M, 1.00 to 1.02 at 3M. So it can be "
+    "done without; apt-get install libtcmalloc-minimal4 brings it to Debian and Ubuntu."
+    " In fp32 a step on one core takes as long as nanoGPT's (one thread each, processor time, three rounds in one "
+    "process on 2026-11-28, an Intel with AVX512-BF16 without AMX, whose products in bf16 have half the speed of fp32: "
+    ".93 to 1.09 times its speed at .03M to .8M, 1.02 at 3M; with instructions hidden down to AVX2 .99 to 1.00 at .03M "
+    "to .8M): what is gained there is gained by a worker for each core. At 3M products take .8 of our step, at the "
+    "speed of square ones, so 1.6 times in fp32 is out of reach from there on."
+)
 STACKED = 8
 SETTLING = 5  # steps that are not counted
 CORPUS = PythonDocs()
@@ -80,13 +91,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         peer = NanoGPT(options.nanogpt, Path(scratch) / "nanogpt", data)
         if options.loss:
-            for shape in SHAPES[1:3]:
-                rows += told([compare_loss(shape, peer, Path(scratch))])
+            for shape in SHAPES[:3]:
+                if options.only in ("", shape.name):
+                    rows += told([compare_loss(shape, peer, Path(scratch), seeds=options.seeds)])
             return record("losses", "Does training come to the loss that nanoGPT's loop comes to?", rows)
         for shape in SHAPES:
             if options.only in ("", shape.name):
                 rows += told(compare_speed(shape, peer, Path(scratch), options))
-    says = f"nanoGPT runs as shipped. The workers' allocator is {allocator() or 'that of the C library'}."
+    says = f"nanoGPT runs as shipped. The workers' allocator is {allocator() or 'that of the C library'}. " + OF_CPUS
     return record("throughput", "How fast is training beside nanoGPT's loop?", rows, says)
 
 
@@ -120,19 +132,21 @@ def compare_speed(shape: Shape, peer: NanoGPT, scratch: Path, options: argparse.
     ]
 
 
-def compare_loss(shape: Shape, peer: NanoGPT, scratch: Path, steps: int = 600, seeds: int = 3) -> Row:
+def compare_loss(shape: Shape, peer: NanoGPT, scratch: Path, seeds: int, steps: int = 600) -> Row:
     folder = scratch / f"{shape.name}-loss"
     train(shape, steps, folder, seeds=seeds, precision="auto", start=Path(__file__).with_name("nanogpt_start.py"))
     ours = [read_json(Store(folder).result(run_id))["loss"] for run_id in ids(folder)]
     theirs = [peer.loss(shape, steps, seed) for seed in range(seeds)]
     apart = statistics.mean(ours) - statistics.mean(theirs)
+    error = math.hypot(statistics.stdev(ours), statistics.stdev(theirs)) / math.sqrt(seeds)
     return Row(
         what=f"{shape.name} parameters, validation loss after {steps} steps",
         unit="nats per token",
         ours=statistics.mean(ours),
         theirs=statistics.mean(theirs),
-        note=f"means of {seeds} seeds; ours less theirs {apart:+.4f}; one seed differs from another by (standard "
-        f"deviation) {statistics.stdev(ours):.4f} of ours, {statistics.stdev(theirs):.4f} of theirs",
+        note=f"means of {seeds} seeds; ours less theirs {apart:+.4f} +- {error:.4f}; one seed differs "
+        f"from another by (standard deviation) {statistics.stdev(ours):.4f} of ours, "
+        f"{statistics.stdev(theirs):.4f} of theirs",
     )
 
 
@@ -277,6 +291,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=6.0, help="of a side of a round, at 100 GFLOP/s")
     parser.add_argument("--only", default="", choices=["", *(shape.name for shape in SHAPES)])
     parser.add_argument("--loss", action="store_true", help="compare validation losses instead (some minutes)")
+    parser.add_argument("--seeds", type=int, default=8, help="of --loss")
     options = parser.parse_args()
     if not (options.nanogpt / "train.py").exists():
         raise SystemExit(

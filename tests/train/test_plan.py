@@ -214,10 +214,10 @@ def test_time_is_scaled_to_the_whole_batch_and_each_precision_has_pieces_of_its_
 ) -> None:
     run = replace(import_file(TOY).study().ladder[0].run, precision="fp32")
     timed = Probes(where=CPU)
-    monkeypatch.setattr(Probes, "_timed", lambda _, run, windows: None if windows > 2 else 0.25 * windows)
+    monkeypatch.setattr(Probes, "_timed", lambda _, run, windows, *__: None if windows > 2 else 0.25 * windows)
     assert timed.step_seconds(run) == pytest.approx(0.25 * 8)
     tried: list[int] = []
-    monkeypatch.setattr(Probes, "_timed", lambda _, run, windows: tried.append(windows) or 1.0)
+    monkeypatch.setattr(Probes, "_timed", lambda _, run, windows, *__: tried.append(windows) or 1.0)
     assert timed.step_seconds(run) == pytest.approx(4.0)
     assert timed.step_seconds(replace(run, precision="bf16")) == pytest.approx(1.0)
     assert tried == [2, 8]

@@ -3,9 +3,9 @@
 Plain code: `Block.forward` of families/decoder.py, without dropout. The results agree within rounding. A small model's
 arithmetic on a CPU costs as much as the calls around it; here there are fewer and larger calls.
 
-Gain of a whole step of training, with rotary positions, one thread of a Xeon with AMX, torch 2.13
-(benchmarks/kernels.py), for models of .03M, .2M, .8M and 3M parameters: 1.02, 1.04, 1.06 and 1.06 times in fp32; 1.96,
-1.94, 1.45 and 1.21 times in bf16, where torch's attention is slow.
+Gain of a whole step of training, with rotary positions, one thread of a Xeon, torch 2.13 (benchmarks/kernels.py): in
+fp32 .94 to 1.05 times at widths 16 and 24, 1.04 to 1.08 at widths 96 and 144, which take most of a study's time. In
+bf16 with AMX, where torch's attention is slow, 1.96, 1.94, 1.45 and 1.21 times for .03M, .2M, .8M and 3M parameters.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import math
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -35,6 +38,7 @@ PRECISION_PROBE_FLOPS = 4e9  # of one step: the whole probe takes a second or tw
 PROBED_SIZES = 3  # the costliest; they decide how long a ladder takes
 CPU_MIN_STACK = 4  # runs of one shape for each worker: fewer together never paid on a CPU (LAB_NOTES, 2026-11-22)
 
+Clock = Callable[[], float]
 Progress = Callable[[str, float], None]  # what is done now, and the share of it that is done
 Found = TypeVar("Found")
 
@@ -76,15 +80,15 @@ class Probes:
     progress: Progress = silent
     in_pieces: dict[Shape, int] = field(default_factory=dict)
 
-    def step_seconds(self, run: Run, at_most: float = PROBE_FLOPS, threads: int = 1) -> float:
+    def step_seconds(
+        self, run: Run, at_most: float = PROBE_FLOPS, threads: int = 1, clock: Clock = time.perf_counter
+    ) -> float:
         """Median seconds of one update; a batch too large for a quick probe is timed in part and scaled. One too large
         for the memory is halved until it fits, as the training loop does."""
-        former = torch.get_num_threads()
-        torch.set_num_threads(threads)  # as a worker computes
-        try:
+        with _threads(threads):
             windows = max(1, int(run.batch_size * min(1.0, at_most / (flops_of(run) / run.steps))))
             windows = min(windows, self.in_pieces.get(Shape.of(run), windows))
-            while (seconds := self._timed(run, windows)) is None:
+            while (seconds := self._timed(run, windows, clock)) is None:
                 if windows == 1:
                     raise DeviceError(
                         f"{run.family}: one window of {run.context} does not fit in the memory of {self.where} "
@@ -95,13 +99,11 @@ class Probes:
                 windows = (windows + 1) // 2
                 self.in_pieces[Shape.of(run)] = windows
             return seconds * run.batch_size / windows
-        finally:
-            torch.set_num_threads(former)
 
-    def _timed(self, run: Run, windows: int) -> float | None:
+    def _timed(self, run: Run, windows: int, clock: Clock) -> float | None:
         """Median seconds of one update on so many windows; None where memory does not hold them."""
         try:
-            return _median_update(run, self.where, windows)
+            return _median_update(run, self.where, windows, clock)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -112,8 +114,8 @@ class Probes:
         """For all of the ladder that says "auto", since a change of precision inside it would be a confound; and what
         was measured to choose it, if anything.
 
-        bf16 on CUDA. On a CPU what a probe of the costliest sizes finds faster; kept in the cache, so that one ladder
-        is given one precision on this machine. Else fp32.
+        bf16 on CUDA. On a CPU what a probe of the costliest sizes finds faster by processor time; kept in the cache, so
+        that one ladder is given one precision on this machine. Else fp32.
         """
         declared = {rung.training.precision for rung in rungs}
         if len(declared) == 1 and "auto" not in declared:
@@ -142,7 +144,9 @@ class Probes:
                 self.progress("timing fp32 and bf16", number / len(probed))
                 run = example[shape]
                 for precision in ("fp32", "bf16"):
-                    step = self.step_seconds(replace(run, precision=precision), PRECISION_PROBE_FLOPS)
+                    step = self.step_seconds(
+                        replace(run, precision=precision), PRECISION_PROBE_FLOPS, 1, time.process_time
+                    )
                     seconds[precision] += step * cost[shape] / flops_of(run) * run.steps
             share = sum(cost[shape] for shape in probed) / sum(cost.values())
             return PrecisionProbe(worker_seconds=seconds, of_flops=share)
@@ -192,7 +196,8 @@ class Probes:
             return StackProbe(size=1, gain=1.0)
 
         def measure() -> StackProbe:
-            size, gain = batched.best_size(run, self.where, most)
+            with _threads(1):
+                size, gain = batched.best_size(run, self.where, most)
             return StackProbe(size=size, gain=gain)
 
         return _measured_once("stack", f"{(Shape.of(run), most)}", StackProbe, measure)
@@ -220,15 +225,46 @@ def flops_of(run: Run) -> int:
     return int(run.rule.training_flops_per_token(run.family, run.context) * run.tokens)
 
 
-def _median_update(run: Run, where: torch.device, windows: int) -> float:
+def _median_update(run: Run, where: torch.device, windows: int, clock: Clock) -> float:
     model = run.family.build(torch.Generator().manual_seed(0)).to(where)
     optimizer = build_adamw(model, run, is_fused=where.type in ("cpu", "cuda"))
-    return median_seconds(lambda: probe_step(run, model, optimizer, where, rows=windows), where)
+    return median_seconds(lambda: probe_step(run, model, optimizer, where, rows=windows), where, clock)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute on so many threads, as a worker does."""
+    former = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
+
+
+def _machine() -> str:
+    """What speeds were measured on. Nodes of a cluster and containers may share a cache and a name, not a processor;
+    the variables hide instructions from torch's libraries."""
+    hidden = [
+        os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+    ]
+    processor = hashlib.sha256(b"".join(_processor_lines())).hexdigest()[:16]
+    names = [platform.node(), platform.machine(), processor, os.cpu_count(), torch.backends.cpu.get_cpu_capability()]
+    return " ".join(str(each) for each in [*names, *hidden])
+
+
+def _processor_lines() -> list[bytes]:
+    """The model and the instructions of the first core, where the system lists them in /proc."""
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().partition(b"\n\n")[0].splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if line.startswith((b"model name", b"flags", b"Features"))]
 
 
 def _measured_once(what: str, of: str, kind: type[Found], measure: Callable[[], Found]) -> Found:
     """Kept in the cache, as JSON, for this machine and torch; a damaged file is measured again."""
-    key = f"{platform.node()} {platform.machine()} {os.cpu_count()} torch {torch.__version__} {of}"
+    key = f"{_machine()} torch {torch.__version__} {of}"
     kept = cache_folder() / "probes" / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if kept.exists():
         try:

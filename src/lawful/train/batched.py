@@ -11,6 +11,7 @@ import contextlib
 import functools
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import NamedTuple, NoReturn
@@ -128,14 +129,14 @@ def best_size(run: Run, where: torch.device, most: int) -> tuple[int, float]:
 
 
 def probe(run: Run, where: torch.device, size: int) -> float:
-    """Seconds of one update of so many runs on random inputs: the median of several."""
+    """Seconds of one update of so many runs on random inputs, of the processor on a CPU: the median of several."""
     states = []
     for seed in range(size):
         state = fresh_state(replace(run, init_seed=seed), ExecutionConfig(device=where))
         state.batch = each_array(run.task.probe(run, run.batch_size), np.asarray)
         states.append(state)
     step = Batch(states).step if size > 1 else lambda: make_update(states[0])
-    return median_seconds(step, where)
+    return median_seconds(step, where, time.process_time if where.type == "cpu" else time.perf_counter)
 
 
 class Batch:

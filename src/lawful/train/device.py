@@ -41,17 +41,17 @@ def seed(where: torch.device, number: int) -> None:
 
 
 def bf16_gain() -> float:
-    """How many times as fast as in fp32 this CPU multiplies matrices in bf16. Takes a few milliseconds; .2 s where bf16
+    """How many times as fast as in fp32 this CPU multiplies matrices in bf16. Takes a few milliseconds; .3 s where bf16
     is emulated, at a few percent of the speed."""
-    seconds = {}
-    for kind in (torch.float32, torch.bfloat16):
-        matrix = torch.ones(256, 256, dtype=kind)
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
+    kinds = torch.float32, torch.bfloat16
+    matrices = {kind: torch.ones(256, 256, dtype=kind) for kind in kinds}
+    times: dict[torch.dtype, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(5):  # in turn: a core that has idled is slow at first
+        for kind, matrix in matrices.items():
+            start = time.process_time()  # what others compute here decides nothing
             torch.mm(matrix, matrix)
-            times.append(time.perf_counter() - start)
-        seconds[kind] = min(times[1:])
+            times[kind].append(time.process_time() - start)
+    seconds = {kind: min(times[kind][1:]) for kind in kinds}
     return seconds[torch.float32] / seconds[torch.bfloat16]
 
 
@@ -67,6 +67,8 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
 def numerics(device: torch.device, precision: Precision, micro_batch: int, is_fused: bool, is_compiled: bool) -> str:
     """What decides the last bits of a result; a resume under another is allowed and recorded as a break."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    if device.type == "cpu":
+        name += f":{torch.backends.cpu.get_cpu_capability()}"  # AVX2 and AVX512 sum in another order
     threads = torch.get_num_threads() if device.type == "cpu" else 0
     is_flushed = not torch.tensor(1e-30).mul(1e-10).item()
     return " ".join(

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from lawful.kernels.updates import AdamW, CPUAdamW, total_norm
+from lawful.kernels.updates import AdamW, CPUAdamW
 from lawful.run import Run, Schedule
 from lawful.train import parallel
 
@@ -59,7 +59,7 @@ def clip(optimizer: torch.optim.Optimizer, limit: float) -> float:
     """Clip the gradients of all the optimizer's parameters, as clip_grad_norm_ does; gradients within the limit are
     left alone instead of multiplied by 1. Returns the norm before clipping."""
     every = [weight for group in optimizer.param_groups for weight in group["params"]]
-    norm = total_norm([weight.grad for weight in every if weight.grad is not None])
+    norm = nn.utils.get_total_norm([weight.grad for weight in every if weight.grad is not None])
     found = float(parallel.whole(norm))
     if not found + 1e-6 <= limit:
         nn.utils.clip_grads_with_norm_(every, limit, norm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -142,7 +143,7 @@ class TrainState:
             numerics += f" processes={parallel.processes()}{':sharded' if config.is_sharded else ''}"
         if config.batched_runs > 1:
             numerics += f" stacked={config.batched_runs}"
-        if progress.numerics and progress.numerics != numerics:
+        if progress.numerics and progress.numerics not in (numerics, _without_instructions(numerics)):
             progress.numerics_breaks += 1
         progress.numerics = numerics
 
@@ -206,6 +207,11 @@ def compiled(model: nn.Module, run: Run, micro_batch: int) -> nn.Module:
 def is_compiled(run: Run, config: ExecutionConfig) -> bool:
     is_worth_it = config.device.type == "cuda" and run.steps >= COMPILE_MIN_STEPS and config.batched_runs == 1
     return is_worth_it and device.can_compile(config.device)
+
+
+def _without_instructions(numerics: str) -> str:
+    """As checkpoints of earlier versions have it: the architecture of the CPU without its vector instructions."""
+    return re.sub(r"(device=cpu:[^ :]+):\S+", r"\1", numerics)
 
 
 def _shard(run: Run, model: nn.Module) -> None:
