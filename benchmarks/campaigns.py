@@ -1,21 +1,24 @@
 """Does the interval of a campaign hold the truth where it stops? Whole campaigns of planted laws, and rules to stop.
 
-    OMP_NUM_THREADS=1 python benchmarks/campaigns.py [--campaigns 50] [--seed 1] [--law chinchilla] [--bad 0]
+    OMP_NUM_THREADS=1 python benchmarks/campaigns.py [--campaigns 50] [--law chinchilla] [--bad 0] [--keep FILE]
 
 Each campaign draws a law and a noise as `lawful.simulate_campaign` does, begins with 8 runs, and takes in rounds the
 runs that `lawful.next_runs` chooses for the N exponent. No goal stops it: at each look the half-width is recorded, and
 how far off the truth lies. Then each of several rules is tried for each of several goals: the campaign stops at the
-first look at which the rule holds, and one that never stops counts with its last look. Printed for each rule: how many
+first look after the start (which has no replicates) at which the rule holds, and one that never stops counts with its last look. Printed for each rule: how many
 campaigns stop, and how often the interval held the truth at the stop, over all campaigns and goals. --bad STEP puts
-all runs at one point of the start off by STEP in log loss.
+all runs at one point of the start off by STEP in log loss. --keep adds each campaign to a file of JSON lines, and
+judges all that are in it: a run that was stopped goes on with the next seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -34,7 +37,7 @@ from lawful.fitting.stopping import moves
 
 RANGES = {"params": (1e6, 1e9), "tokens": (1e8, 1e10)}
 BUDGET = 1e20
-GOALS = (0.15, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.025)
+GOALS = (0.06, 0.05, 0.04, 0.03, 0.025, 0.02, 0.015, 0.012)
 WIDER = (1.0, 1.1, 1.15, 1.2, 1.3)
 
 
@@ -93,7 +96,7 @@ def no_point_decides(by: float) -> Rule:
 
 
 def two_looks(by: float) -> Rule:
-    return lambda looks, i, goal: i > 0 and by * max(looks[i].half, looks[i - 1].half) <= goal
+    return lambda looks, i, goal: i > 1 and by * max(looks[i].half, looks[i - 1].half) <= goal
 
 
 RULES = {"at the first look": widened, "no point decides": no_point_decides, "two looks in a row": two_looks}
@@ -103,7 +106,7 @@ def judged(campaigns: list[list[Trace]], rule: Rule, by: float) -> str:
     held, stops, costs = [], [], []
     for looks_of in campaigns:
         for goal in GOALS:
-            at = next((i for i in range(len(looks_of)) if rule(looks_of, i, goal)), None)
+            at = next((i for i in range(1, len(looks_of)) if rule(looks_of, i, goal)), None)
             held.append(looks_of[-1 if at is None else at].off <= by)
             stops.append(at is not None)
             if at is not None:
@@ -120,11 +123,20 @@ def main() -> None:
     parser.add_argument("--campaigns", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--law", default="chinchilla")
-    parser.add_argument("--looks", type=int, default=8, help="at most, of each campaign")
+    parser.add_argument("--looks", type=int, default=6, help="at most, of each campaign")
     parser.add_argument("--bad", type=float, default=0.0, help="log loss by which all runs at one point are off")
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     began = time.process_time()
-    found = [traced(options.law, options.seed, i, options.looks, options.bad) for i in range(options.campaigns)]
+    found = []
+    if options.keep and options.keep.exists():
+        kept = options.keep.read_text().splitlines()
+        found = [[Trace(**look) for look in json.loads(line)] for line in kept]
+    for _ in range(options.campaigns):
+        found.append(traced(options.law, options.seed, len(found), options.looks, options.bad))
+        if options.keep:
+            with open(options.keep, "a") as file:
+                file.write(json.dumps([asdict(look) for look in found[-1]]) + "\n")
     found = [one for one in found if one]
     print(f"{len(found)} campaigns of {options.law}, bad {options.bad:g}: {time.process_time() - began:.0f} s")
     for i in range(options.looks):

@@ -65,6 +65,15 @@ def test_a_narrow_interval_without_enough_rungs_or_replicates_reaches_nothing(ro
     assert says in found.why
 
 
+def test_a_floor_that_no_run_can_fill_is_not_asked_for() -> None:
+    one = fitted(rows_of(repeats=0))
+    goal = "N_exponent within .9"
+    elsewhere = {"params": 2e8, "tokens": 2e10}
+    assert not has_reached(one, goal).is_reached
+    assert has_reached(one, goal, candidates=[elsewhere]).is_reached
+    assert not has_reached(one, goal, candidates=[elsewhere, dict(one.residuals[0].axes)]).is_reached
+
+
 def test_an_answer_moves_without_a_point_as_it_does_when_that_point_is_left_out() -> None:
     rows = rows_of(repeats=0, sigma=0.002)
     goal = read_goal("alpha within 1")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lawful.checks import nearest, shown
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import predict
 from lawful.fitting.allocate import allocate, drawn_of, interval_maker
 from lawful.fitting.cost import cost_of
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.optimum import Spending, as_draw, best_size, growth
+from lawful.fitting.optimum import Spending, Surface, as_draw, best_size, growth
 from lawful.fitting.sisters import FORM_DRAWS, Sister
 from lawful.laws import Array
 
@@ -128,20 +128,28 @@ def interval_of(goal: Goal, fit: FittedLaw) -> tuple[float, float]:
     elif goal.flops is not None:
         low, high = _lowest_loss(fit, goal.flops)
     else:
-        best = getattr(allocate(fit, flops=largest_compute(fit)), goal.name)
+        try:
+            best = getattr(allocate(fit, flops=largest_compute(fit)), goal.name)
+        except Refusal:  # the law that these runs give has no best size: more runs may change that
+            return -math.inf, math.inf
         return float(best.low), float(best.high)  # a fit without draws gives no interval here
     return (math.log(low), math.log(high)) if 0 < low <= high < math.inf else (-math.inf, math.inf)
 
 
 def _lowest_loss(fit: FittedLaw, flops: float) -> tuple[float, float]:
-    """The interval that `allocate` gives of the loss, without what else it finds."""
+    """The interval that `allocate` gives of the loss, without what else it finds; none where there is no best size."""
     among, spending = fit.doubt.alternatives, Spending(cost_of(None, 0.0, {}))
-    parts: list[Array] = []
-    for law, values in [(fit if among is None else among.best, None), *drawn_of(fit, among, FORM_DRAWS)]:
-        own = as_draw(law.values) if values is None else values
-        size, _ = best_size(law, own, flops, spending)
-        parts.append(spending.at_own(law, own, size, spending.cost.tokens(size, flops)))
-    found = interval_maker(fit, None if among is None else 1.0)(parts[0], np.concatenate(parts[1:]))
+
+    def lowest(law: Surface, values: Mapping[str, Array]) -> tuple[Array, Array]:
+        size, edge = best_size(law, values, flops, spending)
+        return spending.at_own(law, values, size, spending.cost.tokens(size, flops)), edge
+
+    best: Surface = fit if among is None else among.best
+    value, edge = lowest(best, as_draw(best.values))
+    if edge[0]:
+        return 0.0, math.inf
+    drawn = np.concatenate([lowest(law, values)[0] for law, values in drawn_of(fit, among, FORM_DRAWS)])
+    found = interval_maker(fit, None if among is None else 1.0)(value, drawn)
     return float(found.low), float(found.high)
 
 

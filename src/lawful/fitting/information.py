@@ -186,7 +186,7 @@ class _SeenState:
     def after(self, spare: Array) -> Array:
         """The variance of the answer after each candidate (Sherman, Morrison)."""
         fall = (self.new @ (self.inverse @ self.gradient)) ** 2 / (spare + self.leverage)
-        return np.maximum(self.variance - fall, 0.0)
+        return np.asarray(np.maximum(self.variance - fall, 0.0))
 
 
 @dataclass(frozen=True)

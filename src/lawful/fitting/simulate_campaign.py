@@ -256,7 +256,9 @@ def _simulated(
     ranges: Mapping[str, tuple[float, float]],
     rng: np.random.Generator,
 ) -> Simulated:
-    found, answer, rows = [], math.nan, []
+    found: list[Look] = []
+    rows: list[Row] = []
+    answer = math.nan
     for fit, rows in looks(truth, goal.text, points, budget, batch, ranges, rng):
         if not found:
             answer = answer_of(fitting_goal(goal, fit), truth, ranges)
@@ -293,12 +295,9 @@ def truth_of(
     prior: FittedLaw | str, ranges: Mapping[str, tuple[float, float]], noise: float | None, rng: np.random.Generator
 ) -> Truth:
     if isinstance(prior, FittedLaw):
-        law = own_sister(prior)
-        drawn = law.drawn(1, rng)
-        return Truth(
-            replace(law, values={name: float(column[0]) for name, column in drawn.items()}),
-            run_spread(prior) if noise is None else noise,
-        )
+        sister = own_sister(prior)
+        values = {name: float(column[0]) for name, column in sister.drawn(1, rng).items()}
+        return Truth(replace(sister, values=values), run_spread(prior) if noise is None else noise)
     law = named(prior)
     values = {name: float(rng.uniform(*(FLOOR if name == "E" else COEFFICIENT))) for name in law.coefficients}
     for shape in law.shapes:

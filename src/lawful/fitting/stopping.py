@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,20 +48,45 @@ class Reached:
     why: str
 
 
-def has_reached(fit: FittedLaw, goal: str) -> Reached:
-    """Whether a campaign may stop at this look. A pure function of the fit.
+def has_reached(fit: FittedLaw, goal: str, *, candidates: Sequence[Mapping[str, float | str]] | None = None) -> Reached:
+    """Whether a campaign may stop at this look. A pure function of its arguments.
+
+    Parameters
+    ----------
+    fit
+        Of all runs that have ended.
+    goal
+        As `next_runs` takes it.
+    candidates
+        The runs that can still be done, as `next_runs` takes them: a floor of rungs or of replicates that none of them
+        could fill is not asked for. By default any run can be done.
+
+    Returns
+    -------
+    Reached
+        Whether it is reached, the widened interval, and what is lacking.
 
     Raises
     ------
     DeclarationError
         The goal cannot be read, or is none of the fitted law.
+
+    Notes
+    -----
+    Who looks after each round and stops at the first narrow interval stops where it happens to be too narrow. The rule
+    is `lawful.fitting.stopping.RULE`; benchmarks/campaigns.py simulates it.
+
+    Examples
+    --------
+    >>> lawful.has_reached(fit, "N_exponent within .4").half_width > 0
+    True
     """
     expect_fit(fit)
     stated = fitting_goal(read_goal(argument("goal", goal, str)), fit)
     low, high = interval_of(stated, fit)
     half = WIDENED * (high - low) / 2
     half = half if math.isfinite(half) else math.inf
-    lacking = _lacking(stated, fit, half)
+    lacking = _lacking(stated, fit, half, candidates)
     middle = (low + high) / 2
     ends = (middle - half, middle + half) if half < math.inf else (-math.inf, math.inf)
     if stated.name == "loss":
@@ -75,18 +101,21 @@ def has_reached(fit: FittedLaw, goal: str) -> Reached:
     )
 
 
-def _lacking(goal: Goal, fit: FittedLaw, half: float) -> str:
+def _lacking(goal: Goal, fit: FittedLaw, half: float, candidates: Sequence[Mapping[str, float | str]] | None) -> str:
     """What keeps the goal from being reached; empty where nothing does."""
     if half == math.inf:
         return "no interval yet"
     if half > goal.half_width:
         return f"half-width {half:.3g}, and {goal.half_width:.3g} is asked for"
-    for axis in fit.model.inputs:
-        levels = len(np.unique(np.round(np.log(fit.column(axis)), 6))) if axis in ROLES else LEAST_RUNGS
-        if levels < LEAST_RUNGS:
-            return f"{levels} levels of {axis}, and the form needs {LEAST_RUNGS}"
-    points = _points(fit)
-    if (repeated := len(points) - len(set(points))) < LEAST_REPLICATES:
+    inputs, points = fit.model.inputs, _points(fit)
+    offered = None if candidates is None else [tuple(float(one[axis]) for axis in inputs) for one in candidates]
+    for number, axis in enumerate(inputs):
+        levels = {one[number] for one in points}
+        can_grow = offered is None or any(one[number] not in levels for one in offered)
+        if axis in ROLES and len(levels) < LEAST_RUNGS and can_grow:
+            return f"{len(levels)} levels of {axis}, and the form needs {LEAST_RUNGS}"
+    repeated = len(points) - len(set(points))
+    if repeated < LEAST_REPLICATES and (offered is None or set(offered) & set(points)):
         return f"{repeated} repeated runs, and the noise needs {LEAST_REPLICATES}"
     if (rests := decisive(goal, fit)) is not None:
         at = ", ".join(f"{axis} {value:.4g}" for axis, value in rests.items())
@@ -122,4 +151,5 @@ def moves(goal: Goal, fit: FittedLaw) -> Array:
         is_here = np.array([one == point for one in points])
         others, pull = slopes[~is_here], slopes[is_here].T @ away[is_here]
         found[point] = abs(float(gradient @ np.linalg.solve(others.T @ others + ridge, pull)))
-    return np.nan_to_num(np.array([found[point] for point in points]), nan=math.inf, posinf=math.inf)
+    moved = np.array([found[point] for point in points])
+    return np.where(np.isfinite(moved), moved, math.inf)
