@@ -5,10 +5,11 @@
 Each campaign draws a law and a noise as `lawful.simulate_campaign` does, begins with 8 runs, and takes in rounds the
 runs that `lawful.next_runs` chooses for the N exponent. No goal stops it: at each look the half-width is recorded, and
 how far off the truth lies. Then each of several rules is tried for each of several goals: the campaign stops at the
-first look after the start (which has no replicates) at which the rule holds, and one that never stops counts with its last look. Printed for each rule: how many
-campaigns stop, and how often the interval held the truth at the stop, over all campaigns and goals. --bad STEP puts
+first look after the start (which has no replicates) at which the rule holds, and one that never stops counts with its
+last look. Printed for each rule: how many campaigns stop, and how often the interval held the truth at the stop, over
+all campaigns and goals. --bad STEP puts
 all runs at one point of the start off by STEP in log loss. --keep adds each campaign to a file of JSON lines, and
-judges all that are in it: a run that was stopped goes on with the next seed.
+judges all that are in it: who was stopped goes on with the next seed.
 """
 
 from __future__ import annotations
