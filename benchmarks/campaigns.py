@@ -23,20 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lawful.fitting.goal import fitting_goal, interval_of, read_goal
-from lawful.fitting.simulate_campaign import (
-    START_SHARE,
-    Row,
-    Truth,
-    answer_of,
-    cost_of_rows,
-    looks,
-    start_points,
-    truth_of,
-)
+from lawful.fitting.goal import fitting_goal, interval_of, largest_compute, read_goal
+from lawful.fitting.simulate_campaign import START_SHARE, answer_of, looks
+from lawful.fitting.simulated_runs import Row, Truth, cost_of_rows, reach_of, start_points, truth_of
 from lawful.fitting.stopping import moves
 
-RANGES = {"params": (1e6, 1e9), "tokens": (1e8, 1e10)}
+WHERE = reach_of({"params": (1e6, 1e9), "tokens": (1e8, 1e10)})
 BUDGET = 1e20
 GOALS = (0.06, 0.05, 0.04, 0.03, 0.025, 0.02, 0.015, 0.012)
 WIDER = (1.0, 1.1, 1.15, 1.2, 1.3)
@@ -69,15 +61,15 @@ class BadPoint(Truth):
 
 def traced(law: str, seed: int, number: int, most: int, bad: float) -> list[Trace]:
     rng = np.random.default_rng([seed, number])
-    truth = truth_of(law, RANGES, None, rng)
-    points = start_points(RANGES, START_SHARE * BUDGET)
+    truth = truth_of(law, WHERE, None, rng)
+    points = start_points(WHERE, START_SHARE * BUDGET)
     if bad:
         truth = BadPoint(truth.law, truth.noise, points[int(rng.integers(len(points)))], bad)
     out: list[Trace] = []
-    for fit, rows in looks(truth, "N_exponent within 1e-9", points, BUDGET, 8, RANGES, rng):
+    for fit, rows in looks(truth, "N_exponent within 1e-9", points, BUDGET, 8, WHERE, rng):
         goal = fitting_goal(read_goal("N_exponent within 1"), fit)
         low, high = interval_of(goal, fit)
-        half, off = (high - low) / 2, abs(answer_of(goal, truth, RANGES) - (low + high) / 2)
+        half, off = (high - low) / 2, abs(answer_of(goal, truth, largest_compute(fit)) - (low + high) / 2)
         moved = float(moves(goal, fit).max())
         out.append(Trace(cost=cost_of_rows(rows), runs=len(rows), half=half, off=off / half, moved=moved))
         if len(out) == most:

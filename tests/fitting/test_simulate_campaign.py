@@ -7,7 +7,8 @@ import pytest
 
 import lawful
 from lawful.errors import DeclarationError
-from lawful.fitting.simulate_campaign import SimulatedCampaign, start_points
+from lawful.fitting.simulate_campaign import SimulatedCampaign
+from lawful.fitting.simulated_runs import reach_of, start_points
 from lawful.tables import by_role
 
 RANGES = {"params": (1e7, 1e9), "tokens": (1e8, 1e10)}
@@ -59,11 +60,22 @@ def test_a_goal_out_of_reach_spends_the_budget_and_says_so() -> None:
 
 
 def test_the_start_spreads_over_the_part_that_it_can_pay() -> None:
-    points = start_points(RANGES, 8e18)
+    points = start_points(reach_of(RANGES), 8e18)
     assert len({tuple(point.values()) for point in points}) == 8
     assert sum(6 * point["params"] * point["tokens"] for point in points) <= 8e18
     assert len({point["params"] for point in points}) >= 3
     assert len({point["tokens"] for point in points}) >= 3
+
+
+def test_of_candidates_each_is_done_once_and_the_whole_ladder_stands_beside() -> None:
+    ladder = [
+        {"params": float(n), "tokens": float(d)} for n in np.geomspace(1e7, 1e9, 5) for d in np.geomspace(1e8, 1e10, 5)
+    ]
+    how = {**HOW, "ranges": None, "candidates": ladder, "goal": "N_exponent within .3"}
+    found = lawful.simulate_campaign("chinchilla", **how)
+    assert found.campaigns[0].runs <= len(ladder)
+    assert found.grid == pytest.approx(sum(6 * point["params"] * point["tokens"] for point in ladder))
+    assert found.cost < found.grid
 
 
 @pytest.mark.parametrize(
@@ -73,6 +85,9 @@ def test_the_start_spreads_over_the_part_that_it_can_pay() -> None:
         ({"prior": "banana"}, "banana"),
         ({"ranges": {"params": (1e7, 1e9)}}, "expected params and tokens"),
         ({"ranges": {"params": (1e9, 1e7), "tokens": (1e8, 1e10)}}, "smaller end first"),
+        ({"ranges": None}, "got neither"),
+        ({"candidates": [{"params": 1e8, "tokens": 1e9}]}, "got both"),
+        ({"goal": "A_pivot within .1"}, "moves with them"),
         ({"budget": 1e3}, "the start cost"),
         ({"goal": "arms decided"}, "not there yet"),
         ({"goal": "delta within .1"}, "no parameter 'delta'"),

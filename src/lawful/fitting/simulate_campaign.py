@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,29 +13,19 @@ from lawful.errors import DeclarationError, Refusal
 from lawful.fitting.allocate import SURFACE
 from lawful.fitting.data import sample
 from lawful.fitting.fit_sample import fit_sample
-from lawful.fitting.fitted import FittedLaw, run_spread
-from lawful.fitting.goal import Goal, answers, fitting_goal, read_goal
-from lawful.fitting.information import own_sister
-from lawful.fitting.next_runs import next_runs
+from lawful.fitting.fitted import FittedLaw
+from lawful.fitting.goal import Goal, answers, fitting_goal, largest_compute, read_goal
+from lawful.fitting.next_runs import NextRun, next_runs
 from lawful.fitting.records import expect_fit
-from lawful.fitting.sisters import Sister
+from lawful.fitting.simulated_runs import Reach, Row, Truth, cost_of_rows, reach_of, start_points, truth_of
 from lawful.fitting.stopping import Reached, has_reached
 from lawful.laws import Law, named
 from lawful.tables import by_role
 
-START = 8  # runs that a campaign begins with: enough to fit a law of five parameters, and to estimate its noise
-START_SHARE = 0.1  # of the budget, which they may take
-START_LEVELS = 8  # of each axis, at which they lie
+START_SHARE = 0.1  # of the budget, which the first runs may take
 DRAWS = 200  # the fewest that give percentiles: a simulation makes hundreds of fits
 GRIDS = (4, 5, 6, 8)  # levels of each axis of the grids beside the campaign
 MOST_CAMPAIGNS, MOST_NOISE = 10_000, 1.0
-# what a law of the catalogue is taken to be: about what is published of language models in nats. Coefficients are
-# losses in the middle of the ranges
-FLOOR, COEFFICIENT = (1.2, 2.0), (0.3, 0.9)
-MIDDLE = (0.25, 0.75)  # of a shape's usual values, on the scale of logarithms
-NOISE = (0.002, 0.008)  # spread of log loss between seeds, of public tables
-
-Row = dict[str, float | str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +67,8 @@ class SimulatedCampaign:
     coverage   share of all whose last interval holds the truth
     cost       median, in the unit of the budget; of those that do not reach the goal, what they spent
     rounds     median number of looks; runs: of runs
-    grid       median cost of the smallest grid over the same ranges that reaches the goal; infinite where most do not
+    grid       median cost of the smallest grid over the same ranges (or of all candidates) that reaches the goal;
+               infinite where most do not
     """
 
     goal: str
@@ -103,7 +94,8 @@ def simulate_campaign(
     *,
     goal: str,
     budget: float,
-    ranges: Mapping[str, tuple[float, float]],
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    candidates: Sequence[Mapping[str, float]] | None = None,
     batch: int = 8,
     noise: float | None = None,
     campaigns: int = 20,
@@ -122,6 +114,9 @@ def simulate_campaign(
         FLOPs (6 N D) for all runs.
     ranges
         params and tokens -> (low, high), where runs can be done.
+    candidates
+        Instead of ranges, the runs that can be done, params and tokens each; one that is listed twice can be done
+        twice.
     batch
         The largest number of runs in a round.
     noise
@@ -134,7 +129,7 @@ def simulate_campaign(
     Returns
     -------
     SimulatedCampaign
-        The chance, the medians, what a grid over the same ranges would cost, and each campaign.
+        The chance, the medians, what a grid over the same ranges (or all candidates) would cost, and each campaign.
 
     Raises
     ------
@@ -166,19 +161,23 @@ def simulate_campaign(
         raise DeclarationError(f"noise: expected the spread of log loss, below {MOST_NOISE:g}; got {spread:g}.")
     if number > MOST_CAMPAIGNS:
         raise DeclarationError(f"campaigns: expected at most {MOST_CAMPAIGNS:,}, got {number:,}.")
-    within = _checked(ranges)
+    where = reach_of(ranges, candidates)
     stated = read_goal(argument("goal", goal, str))
-    points = start_points(within, START_SHARE * total)
+    if stated.name in law.coefficients and stated.name.endswith("_pivot"):
+        raise DeclarationError(
+            f"goal: {stated.name} is the coefficient in the middle of the runs, which moves with them."
+        )
+    points = start_points(where, START_SHARE * total)
     if (least := cost_of_rows(points)) > total:
         raise DeclarationError(
-            f"budget: expected at least {least:.3g} FLOPs, which the {START} runs of the start cost; got {total:.3g}. "
-            "Raise it, or lower the ranges."
+            f"budget: expected at least {least:.3g} FLOPs, which the {len(points)} runs of the start cost; got "
+            f"{total:.3g}. Raise it, or lower the ranges."
         )
     found = []
     for i in range(number):
         rng = np.random.default_rng([first, i])
-        truth = truth_of(prior, within, spread, rng)
-        found.append(_simulated(truth, stated, points, total, count, within, rng))
+        truth = truth_of(prior, where, spread, rng)
+        found.append(_simulated(truth, stated, points, total, count, where, rng))
     grids = [math.inf if one.grid is None else one.grid for one in found]
     return SimulatedCampaign(
         goal=stated.text,
@@ -199,26 +198,13 @@ def _law_of(fit: FittedLaw) -> Law:
     return fit.model
 
 
-@dataclass(frozen=True)
-class Truth:
-    """A law with values, and the spread of one run's log loss about it."""
-
-    law: Sister
-    noise: float
-
-    def row(self, at: Mapping[str, float], number: int, rng: np.random.Generator) -> Row:
-        values = {name: np.array([value]) for name, value in self.law.values.items()}
-        loss = self.law.loss(values, {axis: np.array([value]) for axis, value in at.items()})[0, 0]
-        return {**at, "loss": float(loss * np.exp(self.noise * rng.standard_normal())), "run": f"run {number}"}
-
-
 def looks(
     truth: Truth,
     goal: str,
     points: list[dict[str, float]],
     budget: float,
     batch: int,
-    ranges: Mapping[str, tuple[float, float]],
+    where: Reach,
     rng: np.random.Generator,
 ) -> Iterator[tuple[FittedLaw, list[Row]]]:
     """The fit of each round and its rows, until the budget is spent or nothing is chosen any more."""
@@ -227,17 +213,30 @@ def looks(
     while True:
         fit = fitted(rows, law)
         left = budget - cost_of_rows(rows)
+        open_ = where.left(rows)
         if fit is None:  # the rows do not determine the law yet: the start once more, in other places
-            chosen = start_points(ranges, cost_of_rows(points), rng)
+            chosen = start_points(where, cost_of_rows(points), rng) if open_ is None else open_[: len(points)]
         else:
             yield fit, rows
-            if left < 6 * ranges["params"][0] * ranges["tokens"][0]:
+            least = min((cost_of_rows([one]) for one in (where.points if open_ is None else open_)), default=math.inf)
+            if left < least:
                 return
-            plan = next_runs(fit, goal=goal, budget=left, batch=batch, ranges=ranges, seed=int(rng.integers(2**31)))
-            chosen = [dict(run.at) for run in plan.runs]
+            chosen = [dict(run.at) for run in _next(fit, goal, where, open_, left, batch, int(rng.integers(2**31)))]
         if not chosen or cost_of_rows(chosen) > left:
             return
         rows = [*rows, *(truth.row(at, len(rows) + i, rng) for i, at in enumerate(chosen))]
+
+
+def _next(
+    fit: FittedLaw,
+    goal: str,
+    where: Reach,
+    open_: list[dict[str, float]] | None,
+    left: float,
+    batch: int,
+    seed: int,
+) -> tuple[NextRun, ...]:
+    return next_runs(fit, goal=goal, budget=left, batch=batch, ranges=where.ranges, candidates=open_, seed=seed).runs
 
 
 def fitted(rows: list[Row], law: Law) -> FittedLaw | None:
@@ -253,88 +252,47 @@ def _simulated(
     points: list[dict[str, float]],
     budget: float,
     batch: int,
-    ranges: Mapping[str, tuple[float, float]],
+    where: Reach,
     rng: np.random.Generator,
 ) -> Simulated:
     found: list[Look] = []
     rows: list[Row] = []
     answer = math.nan
-    for fit, rows in looks(truth, goal.text, points, budget, batch, ranges, rng):
-        if not found:
-            answer = answer_of(fitting_goal(goal, fit), truth, ranges)
-        found.append(Look(runs=len(rows), cost=cost_of_rows(rows), reached=has_reached(fit, goal.text)))
+    for fit, rows in looks(truth, goal.text, points, budget, batch, where, rng):
+        answer = answer_of(fitting_goal(goal, fit), truth, largest_compute(fit))
+        reached = has_reached(fit, goal.text, candidates=where.left(rows))
+        found.append(Look(runs=len(rows), cost=cost_of_rows(rows), reached=reached))
         if found[-1].reached.is_reached:
             break
     return Simulated(
-        truth=answer, looks=tuple(found), cost=cost_of_rows(rows), runs=len(rows), grid=_grid(truth, goal, ranges, rng)
+        truth=answer, looks=tuple(found), cost=cost_of_rows(rows), runs=len(rows), grid=_grid(truth, goal, where, rng)
     )
 
 
-def _grid(
-    truth: Truth, goal: Goal, ranges: Mapping[str, tuple[float, float]], rng: np.random.Generator
-) -> float | None:
-    """What the smallest grid costs that reaches the goal. Its corners are run twice, so that it has replicates."""
-    for levels in GRIDS:
-        axes = [np.geomspace(*ranges[axis], levels) for axis in SURFACE]
-        points = [{"params": float(n), "tokens": float(d)} for n in axes[0] for d in axes[1]]
-        points += [points[0], points[levels - 1]]
+def _grid(truth: Truth, goal: Goal, where: Reach, rng: np.random.Generator) -> float | None:
+    """What the smallest grid costs that reaches the goal; of candidates, all of them."""
+    for points in _grids(where):
         fit = fitted([truth.row(at, i, rng) for i, at in enumerate(points)], truth.law.law)
-        if fit is not None and has_reached(fit, goal.text).is_reached:
+        nothing = None if where.ranges is not None else list[dict[str, float]]()
+        if fit is not None and has_reached(fit, goal.text, candidates=nothing).is_reached:
             return cost_of_rows(points)
     return None
 
 
-def answer_of(goal: Goal, truth: Truth, ranges: Mapping[str, tuple[float, float]]) -> float:
+def _grids(where: Reach) -> list[list[dict[str, float]]]:
+    """From the smallest; two points of each are run twice, so that there are replicates."""
+    if where.ranges is None:
+        return [list(where.points)]
+    out = []
+    for levels in GRIDS:
+        axes = [np.geomspace(*where.ranges[axis], levels) for axis in SURFACE]
+        points = [{"params": float(n), "tokens": float(d)} for n in axes[0] for d in axes[1]]
+        out.append([*points, points[0], points[levels - 1]])
+    return out
+
+
+def answer_of(goal: Goal, truth: Truth, flops: float) -> float:
+    """flops: where exponents of the best size are read."""
     values = {name: np.array([value]) for name, value in truth.law.values.items()}
-    largest = 6 * ranges["params"][1] * ranges["tokens"][1]
-    found = float(answers(goal, truth.law, values, largest)[0])
+    found = float(answers(goal, truth.law, values, flops)[0])
     return math.exp(found) if goal.name == "loss" else found
-
-
-def truth_of(
-    prior: FittedLaw | str, ranges: Mapping[str, tuple[float, float]], noise: float | None, rng: np.random.Generator
-) -> Truth:
-    if isinstance(prior, FittedLaw):
-        sister = own_sister(prior)
-        values = {name: float(column[0]) for name, column in sister.drawn(1, rng).items()}
-        return Truth(replace(sister, values=values), run_spread(prior) if noise is None else noise)
-    law = named(prior)
-    values = {name: float(rng.uniform(*(FLOOR if name == "E" else COEFFICIENT))) for name in law.coefficients}
-    for shape in law.shapes:
-        low, high = np.log(shape.starts or (shape.low, shape.high))
-        values[shape.name] = float(np.exp(rng.uniform(*np.quantile([low, high], MIDDLE))))
-    pivot = {axis: math.sqrt(low * high) for axis, (low, high) in ranges.items()}
-    own = Sister(prior, law, values, (), np.zeros((0, 0)), 1.0, 0.0, pivot, dict(ranges))
-    return Truth(own, math.exp(rng.uniform(*np.log(NOISE))) if noise is None else noise)
-
-
-def start_points(
-    ranges: Mapping[str, tuple[float, float]], budget: float, rng: np.random.Generator | None = None
-) -> list[dict[str, float]]:
-    """Points spread over the part of the ranges that an equal share of the budget pays for; the cheapest where it pays
-    for none. Each is the farthest from those taken."""
-    levels = [np.geomspace(*ranges[axis], START_LEVELS) for axis in SURFACE]
-    mesh = np.stack([one.ravel() for one in np.meshgrid(*levels, indexing="ij")], axis=1)
-    costs = 6 * mesh.prod(axis=1)
-    scaled = np.log(mesh / mesh.min(axis=0))
-    scaled = scaled / np.maximum(scaled.max(axis=0), 1e-12)
-    may = np.flatnonzero(costs <= max(budget / START, np.sort(costs)[START - 1]))
-    taken = [int(may[0]) if rng is None else int(rng.choice(may))]
-    while len(taken) < START:
-        away = ((scaled[may][:, None] - scaled[taken][None]) ** 2).sum(-1).min(axis=1)
-        taken.append(int(may[np.argmax(away)]))
-    return [dict(zip(SURFACE, map(float, mesh[i]), strict=True)) for i in taken]
-
-
-def cost_of_rows(rows: list[Row] | list[dict[str, float]]) -> float:
-    return float(sum(6 * float(row["params"]) * float(row["tokens"]) for row in rows))
-
-
-def _checked(ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    given = argument("ranges", ranges, Mapping[str, tuple[PositiveFloat, PositiveFloat]])
-    if set(given) != set(SURFACE):
-        raise DeclarationError(f"ranges: expected params and tokens, got {', '.join(given) or 'nothing'}.")
-    for axis, (low, high) in given.items():
-        if not low < high:
-            raise DeclarationError(f"ranges: {axis}: expected the smaller end first, got {low:g}..{high:g}.")
-    return dict(given)
