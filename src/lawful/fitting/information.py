@@ -219,9 +219,9 @@ def knowledge(fit: FittedLaw, goal: Goal, rows: Points, candidates: Points, seed
     among = fit.alternatives if goal.is_of_any_law else None
     is_lacking = fit.doubt.is_misfit or (among is not None and among.growth is not None)
     laws = (own_sister(fit),) if among is None else among.laws
-    weights = np.array([1.0] if among is None else among.weights)
-    if among is not None and among.growth is not None:
-        weights = np.full(len(laws), 1 / len(laws))  # as `Alternatives.drawn` has it
+    parts = (1.0,) if among is None else among.parts
+    laws = tuple(law for law, part in zip(laws, parts, strict=True) if part > 0)
+    weights = np.array([part for part in parts if part > 0])
     flops = largest_compute(fit) if {"params", "tokens"} <= set(fit.model.inputs) else np.nan
     rng = np.random.default_rng(seed)
     row_variance = max(around.variance_row, noise.LEAST_VARIANCE)
