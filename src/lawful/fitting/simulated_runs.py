@@ -79,7 +79,7 @@ def reach_of(
     for axis, (low, high) in ends.items():
         if not low < high:
             raise DeclarationError(f"ranges: {axis}: expected the smaller end first, got {low:g}..{high:g}.")
-    levels = [np.geomspace(*ends[axis], START_LEVELS) for axis in SURFACE]
+    levels = [np.geomspace(float(ends[axis][0]), float(ends[axis][1]), START_LEVELS) for axis in SURFACE]
     points = tuple({"params": float(n), "tokens": float(d)} for n in levels[0] for d in levels[1])
     return Reach(points, dict(ends))
 
