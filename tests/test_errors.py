@@ -418,6 +418,20 @@ CALLS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
             "seed": 0,
         },
     ),
+    "has_reached": (lambda **how: lawful.has_reached(**{"fit": one_fit(), **how}), {"goal": "alpha within .1"}),
+    "simulate_campaign": (
+        lawful.simulate_campaign,
+        {
+            "prior": "chinchilla",
+            "goal": "N_exponent within .9",
+            "budget": 1e17,
+            "ranges": {"params": (1e6, 1e7), "tokens": (1e8, 1e9)},
+            "batch": 8,
+            "noise": 0.003,
+            "campaigns": 1,
+            "seed": 0,
+        },
+    ),
     "discover": (lawful.discover, {"source": ONE, "inputs": ["N"], "seed": 0, "progress": None}),
     "power": (
         lawful.power,

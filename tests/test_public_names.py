@@ -37,6 +37,7 @@ PUBLIC = [
     "fit_metrics",
     "gate",
     "grid",
+    "has_reached",
     "holdout",
     "isoflop",
     "isoflop_plan",
@@ -48,6 +49,7 @@ PUBLIC = [
     "read_runs",
     "replay",
     "run_study",
+    "simulate_campaign",
     "transfer",
 ]
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lawful.fitting.optima import optimum
     from lawful.fitting.replay import replay
     from lawful.fitting.result import load
+    from lawful.fitting.simulate_campaign import simulate_campaign
+    from lawful.fitting.stopping import has_reached
     from lawful.fitting.table_check import check
     from lawful.fitting.transfer import transfer
     from lawful.laws import Law
@@ -62,6 +64,7 @@ __all__ = [
     "fit_metrics",
     "gate",
     "grid",
+    "has_reached",
     "holdout",
     "isoflop",
     "isoflop_plan",
@@ -73,6 +76,7 @@ __all__ = [
     "read_runs",
     "replay",
     "run_study",
+    "simulate_campaign",
     "transfer",
 ]
 
@@ -100,6 +104,7 @@ _HOMES = {
     "fit_metrics": "lawful.fitting.metrics",
     "gate": "lawful.fitting.gate",
     "grid": "lawful.study",
+    "has_reached": "lawful.fitting.stopping",
     "holdout": "lawful.fitting.holdout",
     "isoflop": "lawful.fitting.isoflop",
     "isoflop_plan": "lawful.fitting.isoflop_plan",
@@ -111,6 +116,7 @@ _HOMES = {
     "read_runs": "lawful.tables",
     "replay": "lawful.fitting.replay",
     "run_study": "lawful.conduct",
+    "simulate_campaign": "lawful.fitting.simulate_campaign",
     "transfer": "lawful.fitting.transfer",
 }
 

@@ -1,6 +1,7 @@
 """Where no law has the form of the runs, errors on the largest runs, left out, weigh laws and widen intervals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import lawful
 from lawful.fitting.form import point_of
 from lawful.fitting.rolling import SHARES, directions, is_surprised, largest
-from lawful.fitting.sisters import Beyond, Growth
+from lawful.fitting.sisters import Alternatives, Beyond, Growth
 
 PARAMS, TOKENS = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e7, 1e9, 8), np.geomspace(2e8, 2e10, 6)))
 
@@ -90,3 +91,11 @@ def test_the_forecast_is_the_mean_of_the_logs_and_its_interval_is_one_of_runs(mi
     curve, run = (misfit.predict(**at, interval=interval) for interval in ("mean", "new_run"))
     assert curve.value == pytest.approx(math.exp(mean), rel=1e-9)
     assert [run.low, run.high] == pytest.approx([curve.low, curve.high], rel=1e-9)
+
+
+def test_a_law_of_hardly_any_weight_has_no_part_in_the_best_size(misfit):
+    law = misfit.alternatives.laws[0]
+    among = Alternatives((law,) * 4, (0.85, 0.08, 0.06, 0.01), True, 60, Growth(0.01, (), 4.0))
+    assert among.parts == pytest.approx((1 / 3, 1 / 3, 1 / 3, 0))
+    assert [len(values["alpha"]) for _, values in among.drawn(300, seed=0)] == [100, 100, 100]
+    assert replace(among, growth=None).parts == among.weights

@@ -41,6 +41,7 @@ def next_command(
     """Which runs to do next, so that a stated answer narrows most for each FLOP."""
     from lawful.fitting.goal import read_goal
     from lawful.fitting.next_runs import next_runs
+    from lawful.fitting.stopping import WIDENED
     from lawful.study import count
 
     read_goal(goal)  # before the table is read: a slip is told at once
@@ -58,7 +59,10 @@ def next_command(
         print_plain(found)
         return
     now = f"half-width now {found.now:.3g}" if found.now < math.inf else "no interval today"
-    typer.echo(f"goal: {found.goal}; {now}, enough is {found.half_width:.3g}")
+    typer.echo(
+        f"goal: {found.goal}; {now}, enough is {found.half_width:.3g} once widened {WIDENED:g} times: who stops at a "
+        "narrow look stops where the interval happens to be too narrow"
+    )
     if not found.runs:
         typer.echo("The goal is met: no run is needed for it.")
     for number, run in enumerate(found.runs, start=1):

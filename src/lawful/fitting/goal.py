@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lawful.checks import nearest, shown
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import predict
-from lawful.fitting.allocate import allocate
+from lawful.fitting.allocate import allocate, drawn_of, interval_maker
 from lawful.fitting.cost import cost_of
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.optimum import Spending, best_size, growth
-from lawful.fitting.sisters import Sister
+from lawful.fitting.optimum import Spending, Surface, as_draw, best_size, growth
+from lawful.fitting.sisters import FORM_DRAWS, Sister
 from lawful.laws import Array
 
 SHARES = ("N_exponent", "D_exponent")  # in the order of `growth`
@@ -26,6 +26,7 @@ EXPECTED = (
 )
 NUMBER = r"(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)"
 PATTERN = re.compile(rf"\s*(.+?)\s+within\s+{NUMBER}\s*(%?)\s*", re.IGNORECASE)
+OF_ARMS = re.compile(r"\barms?\b|\bcrossing\b", re.IGNORECASE)
 STEP = 1e-3  # of differences, relative: the best size is found to 1e-8, so that its slopes are right to 1e-5
 
 
@@ -54,6 +55,8 @@ class Goal:
 
 def read_goal(text: str) -> Goal:
     """The goal that a text states. Raises DeclarationError with what was expected."""
+    if OF_ARMS.search(text):
+        raise DeclarationError(f"goal: goals of two arms ({shown(text)}) are not there yet; {EXPECTED}.")
     found = PATTERN.fullmatch(text)
     if found is None:
         raise DeclarationError(f"goal: {EXPECTED}; got {shown(text)}.")
@@ -110,20 +113,44 @@ def fitting_goal(goal: Goal, fit: FittedLaw) -> Goal:
 
 def half_width_of(goal: Goal, fit: FittedLaw) -> float:
     """Of the 95 % interval that the fit gives today; infinite where it gives none."""
+    low, high = interval_of(goal, fit)
+    return (high - low) / 2 if math.isfinite(high - low) else math.inf
+
+
+def interval_of(goal: Goal, fit: FittedLaw) -> tuple[float, float]:
+    """The 95 % interval of the answer that the fit gives today; of a loss, of its logarithm. No numbers where it gives
+    none."""
+    if goal.name in fit.params:
+        return fit.params[goal.name].ci95
     if goal.at is not None:
         found = predict.predict_one(fit, goal.at, "mean", 0.95)
         low, high = found.low, found.high
     elif goal.flops is not None:
-        best = allocate(fit, flops=goal.flops).loss
-        low, high = best.low, best.high
-    elif goal.name in fit.params:
-        low, high = fit.params[goal.name].ci95
-        return (high - low) / 2
+        low, high = _lowest_loss(fit, goal.flops)
     else:
-        best = getattr(allocate(fit, flops=largest_compute(fit)), goal.name)
-        width = float(best.high - best.low) / 2
-        return width if math.isfinite(width) else math.inf  # a fit without draws gives no interval here
-    return math.log(high / low) / 2 if 0 < low <= high < math.inf else math.inf
+        try:
+            best = getattr(allocate(fit, flops=largest_compute(fit)), goal.name)
+        except Refusal:  # the law that these runs give has no best size: more runs may change that
+            return -math.inf, math.inf
+        return float(best.low), float(best.high)  # a fit without draws gives no interval here
+    return (math.log(low), math.log(high)) if 0 < low <= high < math.inf else (-math.inf, math.inf)
+
+
+def _lowest_loss(fit: FittedLaw, flops: float) -> tuple[float, float]:
+    """The interval that `allocate` gives of the loss, without what else it finds; none where there is no best size."""
+    among, spending = fit.doubt.alternatives, Spending(cost_of(None, 0.0, {}))
+
+    def lowest(law: Surface, values: Mapping[str, Array]) -> tuple[Array, Array]:
+        size, edge = best_size(law, values, flops, spending)
+        return spending.at_own(law, values, size, spending.cost.tokens(size, flops)), edge
+
+    best: Surface = fit if among is None else among.best
+    value, edge = lowest(best, as_draw(best.values))
+    if edge[0]:
+        return 0.0, math.inf
+    drawn = np.concatenate([lowest(law, values)[0] for law, values in drawn_of(fit, among, FORM_DRAWS)])
+    found = interval_maker(fit, None if among is None else 1.0)(value, drawn)
+    return float(found.low), float(found.high)
 
 
 def largest_compute(fit: FittedLaw) -> float:

@@ -1,11 +1,13 @@
 """What runs teach about an answer: the information of a law's slopes, over laws and draws of their parameters.
 
 Each state is one law at one draw of its parameters. Its matrix is the information of the rows that are there; one more
-run adds to it what its slopes say, less where it shares noise:
+run adds what its slopes say. No law is exact and no rung is perfect, so the errors of runs are correlated:
 
 - rows at one point share an error of the rung (a wrong learning rate, a bad node): repeating a point teaches less than
   a new one, and no single rung decides;
-- rows of one cluster (branches of a trunk, seeds that are shared) share the cluster's error.
+- rows of one cluster (branches of a trunk, seeds that are shared) share the cluster's error;
+- where no law has the form of the runs, rows near each other share what it lacks there: many cheap runs in one corner
+  do not stand for the whole range (a Gaussian process beside the law, as Kennedy and O'Hagan 2001 have it).
 
 Between laws the answer varies, too. Two laws whose forecasts differ by d standard errors at a run have an overlap of
 exp(-d^2 / 8) after it (Bhattacharyya's coefficient of two normal distributions of the same width): so much of their
@@ -14,6 +16,7 @@ disagreement is expected to stay.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,12 +26,18 @@ from lawful.fitting import derivatives, noise
 from lawful.fitting.fitted import FittedLaw, relative_spread
 from lawful.fitting.form import point_of
 from lawful.fitting.goal import Goal, answers, gradients, largest_compute
+from lawful.fitting.optimum import as_draw
 from lawful.fitting.problem import Problem
 from lawful.fitting.sisters import UNKNOWN, Sister
 from lawful.laws import Array, Axes
 
 STATES = 16  # draws over all laws
+MOST_ROWS = 500  # of a larger table so many stand for all: the work grows as their cube
 RUNG_ERROR = 0.5  # of a rung's own error, in standard deviations of a run about the curve
+# of what a law lacks where it has not the form of the runs, in the same unit. Assumed of every law, it sends campaigns
+# to dear runs that no interval asks for (Hoffmann's table: five times the FLOPs)
+LACKING = 0.5
+REACH = 0.25  # of each axis's width, over which rows share what the law lacks
 WILD = 1e3  # times the point's largest slope: the slopes of a draw end there, which a law may drive to infinities
 RIDGE = 1e-12  # relative: keeps a direction that no run determines from being singular to rounding
 LOOSE = 10.0  # standard deviation of what is thought of a coefficient beforehand, in typical losses; of a shape: 1
@@ -56,123 +65,151 @@ class State:
     """One law at one draw.
 
     weight      of all states together 1
-    rows        slopes of the rows, shape (rows, free), over their noise; candidates: of the runs that may be done
+    slopes      of the rows and the runs that may be done, shape (rows + candidates, free), over the noise
     gradient    of the answer, shape (free,)
     prior       precision of the parameters before any run, shape (free, free)
     """
 
     law: int
     weight: float
-    rows: Array
-    candidates: Array
+    slopes: Array
     gradient: Array
     prior: Array
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knowledge:
-    """All states, the answers of the laws, and what rows share, in variances of one row.
+    """All states, the answers of the laws, and the errors that runs share, in variances of one row.
 
-    apart     squared differences of the laws' forecasts of the candidates, over the noise: shape (laws, laws, runs)
-    overlap   logarithm of what is left of the difference of two laws after the runs that were chosen
+    points     the rows and then the candidates
+    taken      of these, the rows and the candidates that were chosen; first: the number of the first candidate
+    own        variance of a row beside what it shares: below 1 where it stands for several
+    shared     covariance of what points share, shape (points, points)
+    forecasts  log losses by law over the noise, shape (laws, points)
+    overlap    logarithm of what is left of the difference of two laws after the runs that were chosen
     """
 
     states: tuple[State, ...]
     laws: tuple[str, ...]
     weights: Array
     answers: Array
-    apart: Array
+    points: Points
+    taken: tuple[int, ...]
+    first: int
+    own: float
+    shared: Array
+    forecasts: Array
     overlap: Array
-    shared: float
-    rows: Points
-    candidates: Points
+
+    @property
+    def rows(self) -> Points:
+        return self.points.take(self.taken)
+
+    @property
+    def candidates(self) -> Points:
+        return self.points.take(range(self.first, len(self.points)))
 
     def variances(self) -> Array:
         """Of the answer as things stand, by state, within and between laws."""
-        left = np.array([_variance(one.gradient, _information(one, self.rows, self.shared)) for one in self.states])
-        return left + self._between(self.overlap)
+        return np.array([one.variance for one in self._seen.states]) + self._between(self.overlap)
 
     def after_each(self) -> Array:
         """The same after each candidate alone, shape (states, candidates)."""
-        within = np.array([self._after(one) for one in self.states])
+        seen = self._seen
+        within = np.array([one.after(seen.spare) for one in seen.states])
         if len(self.laws) == 1:
             return within
-        overlaps = self.overlap[..., None] + self._told()
-        between = np.array([self._between(overlaps[..., i]) for i in range(len(self.candidates))])
-        return np.asarray(within + between[None])
+        overlaps = self.overlap[..., None] + self._told
+        gaps = np.outer(self.weights, self.weights) * np.subtract.outer(self.answers, self.answers) ** 2
+        return np.asarray(within + np.tensordot(gaps, np.exp(overlaps), 2) / 2)
 
     def with_run(self, chosen: int) -> Knowledge:
         """After one candidate was chosen. It stays a candidate: another seed at the same point."""
-        one = self.candidates.take([chosen])
-        rows = Points(
-            at={axis: np.append(values, one.at[axis]) for axis, values in self.rows.at.items()},
-            cell=np.append(self.rows.cell, one.cell),
-            cluster=np.append(self.rows.cluster, one.cluster),
-        )
-        states = tuple(replace(s, rows=np.vstack([s.rows, s.candidates[chosen]])) for s in self.states)
-        return replace(self, states=states, rows=rows, overlap=self.overlap + self._told()[..., chosen])
+        overlap = self.overlap + self._told[..., chosen]
+        return replace(self, taken=(*self.taken, self.first + chosen), overlap=overlap)
+
+    def without(self, cell: int) -> Knowledge:
+        """As if the rows at one point were not there."""
+        return replace(self, taken=tuple(i for i in self.taken if self.points.cell[i] != cell))
 
     def _between(self, overlap: Array) -> float:
         gaps = np.subtract.outer(self.answers, self.answers) ** 2
         return float((np.outer(self.weights, self.weights) * gaps * np.exp(overlap)).sum() / 2)
 
+    @functools.cached_property
+    def _seen(self) -> _Seen:
+        rows = list(self.taken)
+        factor = np.linalg.cholesky(np.diag(self._own()) + self.shared[np.ix_(rows, rows)])
+        whiten = np.linalg.inv(factor)
+        half = whiten @ self.shared[rows, self.first :]
+        spare = 1 + np.diag(self.shared)[self.first :] - (half**2).sum(axis=0)
+        states = []
+        for one in self.states:
+            of_rows = whiten @ one.slopes[rows]
+            information = one.prior + of_rows.T @ of_rows
+            inverse = np.linalg.inv(information + RIDGE * np.diag(np.diag(information)))
+            states.append(_SeenState(one.gradient, inverse, one.slopes[self.first :] - half.T @ of_rows))
+        return _Seen(spare, self.forecasts[:, self.first :] - self.forecasts[:, rows] @ whiten.T @ half, tuple(states))
+
+    def _own(self) -> Array:
+        """Of each row taken; a run that was chosen stands for itself."""
+        return np.where(np.array(self.taken) < self.first, self.own, 1.0)
+
+    @functools.cached_property
     def _told(self) -> Array:
         """What each candidate adds to the log of the overlap, (laws, laws, candidates). It is a surprise only beyond
-        what the laws leave open themselves."""
-        if len(self.laws) == 1:
-            return np.zeros((1, 1, len(self.candidates)))
-        open_of = np.ones((len(self.laws), len(self.candidates)))
-        for law in range(len(self.laws)):
-            first = next(one for one in self.states if one.law == law)
-            inverse = np.linalg.pinv(_information(first, self.rows, self.shared), hermitian=True)
-            open_of[law] += np.einsum("ci,ij,cj->c", first.candidates, inverse, first.candidates)
-        return np.asarray(-self.apart / (8 * (open_of[:, None] + open_of[None]) / 2))
-
-    def _after(self, state: State) -> Array:
-        """The variance within one state after each candidate, shape (candidates,)."""
-        now = _information(state, self.rows, self.shared)
-        rows, new, tau = self.rows, self.candidates, RUNG_ERROR**2
-        same = (rows.cell[:, None] == new.cell[None]).sum(axis=0)
-        # n rows at one point: their weight is n / (1 + n tau), and one more adds the difference
-        weight = 1 / ((1 + same * tau) * (1 + (same + 1) * tau))
-        out = now[None] + weight[:, None, None] * state.candidates[:, :, None] * state.candidates[:, None, :]
-        if self.shared > 0:
-            for i in np.flatnonzero(np.isin(new.cluster, rows.cluster)):
-                is_own = rows.cluster == new.cluster[i]
-                slopes, own = state.rows[is_own], _row_weights(rows)[is_own]
-                out[i] += _taken(np.vstack([slopes, state.candidates[i]]), np.append(own, weight[i]), self.shared)
-                out[i] -= _taken(slopes, own, self.shared)
-            is_alone = ~np.isin(new.cluster, rows.cluster)
-            lost = self.shared * weight**2 / (1 + self.shared * weight) * is_alone
-            out -= lost[:, None, None] * state.candidates[:, :, None] * state.candidates[:, None, :]
-        solved = np.linalg.solve(out, np.broadcast_to(state.gradient[:, None], (len(out), len(state.gradient), 1)))
-        return np.asarray(np.maximum(solved[..., 0] @ state.gradient, 0.0))
+        what the laws leave open themselves, and what the rows say of the difference already."""
+        seen, numbers = self._seen, [one.law for one in self.states]
+        firsts = [seen.states[numbers.index(law)] for law in range(len(self.laws))]
+        width = np.array([seen.spare + one.leverage for one in firsts])
+        apart = (seen.forecasts[:, None] - seen.forecasts[None]) ** 2
+        return np.asarray(-apart / (4 * (width[:, None] + width[None])))
 
 
-def _row_weights(rows: Points) -> Array:
-    """n rows at one point weigh n / (1 + n tau) together, as rows that share an error of variance tau do."""
-    count = np.unique(rows.cell, return_inverse=True, return_counts=True)
-    return np.asarray(1 / (1 + count[2][count[1]] * RUNG_ERROR**2))
+@dataclass(frozen=True)
+class _SeenState:
+    """One state after its rows. inverse: covariance of the parameters; new: slopes of the candidates beyond what these
+    share with the rows."""
+
+    gradient: Array
+    inverse: Array
+    new: Array
+
+    @property
+    def variance(self) -> float:
+        return max(float(self.gradient @ self.inverse @ self.gradient), 0.0)
+
+    @property
+    def leverage(self) -> Array:
+        return np.asarray(np.einsum("ci,ij,cj->c", self.new, self.inverse, self.new))
+
+    def after(self, spare: Array) -> Array:
+        """The variance of the answer after each candidate (Sherman, Morrison)."""
+        fall = (self.new @ (self.inverse @ self.gradient)) ** 2 / (spare + self.leverage)
+        return np.asarray(np.maximum(self.variance - fall, 0.0))
 
 
-def _taken(slopes: Array, weight: Array, shared: float) -> Array:
-    """What the rows of a cluster lose of their information by a common error of this variance (Sherman, Morrison)."""
-    total = weight @ slopes
-    return np.asarray(-shared / (1 + shared * weight.sum()) * np.outer(total, total))
+@dataclass(frozen=True)
+class _Seen:
+    """What the rows leave open. spare: variance of each candidate beside what it shares with them; forecasts: of the
+    candidates by law, beyond what the rows tell."""
+
+    spare: Array
+    forecasts: Array
+    states: tuple[_SeenState, ...]
 
 
-def _information(state: State, rows: Points, shared: float) -> Array:
-    weight = _row_weights(rows)
-    found = state.prior + (state.rows * weight[:, None]).T @ state.rows
-    if shared > 0:
-        for code in np.unique(rows.cluster):
-            is_own = rows.cluster == code
-            found = found + _taken(state.rows[is_own], weight[is_own], shared)
-    return np.asarray(found + RIDGE * np.diag(np.diag(found)))
-
-
-def _variance(gradient: Array, information: Array) -> float:
-    return max(float(gradient @ np.linalg.solve(information, gradient)), 0.0)
+def _shared(points: Points, of_cluster: float, lacking: float) -> Array:
+    """Covariance of the errors that points share: of a rung, of a cluster, and of what the law lacks."""
+    found = RUNG_ERROR**2 * (points.cell[:, None] == points.cell[None])
+    found = found + of_cluster * (points.cluster[:, None] == points.cluster[None])
+    square = np.zeros(found.shape)
+    for values in points.at.values():
+        along = np.log(values) if (values > 0).all() else values
+        width = float(np.ptp(along))
+        if width > 0:
+            square += (np.subtract.outer(along, along) / (REACH * width)) ** 2
+    return np.asarray(found + lacking**2 * np.exp(-square / 2))
 
 
 @np.errstate(all="ignore")  # a draw may drive a law to infinities: its slopes end at WILD
@@ -180,49 +217,76 @@ def knowledge(fit: FittedLaw, goal: Goal, rows: Points, candidates: Points, seed
     """What a fit knows of a goal, over the laws that its forecasts average over and draws of their parameters."""
     around = noise.measure(*point_of(fit, fit.model))
     among = fit.alternatives if goal.is_of_any_law else None
-    laws = (_own(fit),) if among is None else among.laws
-    weights = np.array([1.0] if among is None else among.weights)
+    is_lacking = fit.doubt.is_misfit or (among is not None and among.growth is not None)
+    laws = (own_sister(fit),) if among is None else among.laws
+    parts = (1.0,) if among is None else among.parts
+    laws = tuple(law for law, part in zip(laws, parts, strict=True) if part > 0)
+    weights = np.array([part for part in parts if part > 0])
     flops = largest_compute(fit) if {"params", "tokens"} <= set(fit.model.inputs) else np.nan
     rng = np.random.default_rng(seed)
     row_variance = max(around.variance_row, noise.LEAST_VARIANCE)
-    uneven = [_uneven(fit, points) for points in (rows, candidates)]
+    own = max(len(rows) / MOST_ROWS, 1.0)
+    rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int)).tolist())
+    points = _joined(rows, candidates)
+    uneven = _uneven(fit, points)
     states, found, forecasts = [], [], []
     for number, (law, weight) in enumerate(zip(laws, weights, strict=True)):
         count = max(1, round((STATES - len(laws)) * float(weight)))
         drawn = law.drawn(count, rng)
         values = {name: np.append(law.values[name], drawn[name]) for name in law.law.parameters}
         misfit = 0.0 if among is None else law.rmse_log**2 * fit.goodness.n / max(fit.goodness.n - len(law.free), 1)
-        sigma = float(np.sqrt(max(row_variance, misfit)))
-        of_rows, of_new = (
-            _slopes(law, values, points, sigma * u) for points, u in zip((rows, candidates), uneven, strict=True)
-        )
+        slopes = _slopes(law, values, points, float(np.sqrt(max(row_variance, misfit))) * uneven)
         gradient = gradients(goal, law, values, law.free, flops)
         prior = _prior(fit, law)
         for k in range(count + 1):
-            share = float(weight) / (count + 1)
-            states.append(State(number, share, of_rows[k], of_new[k], gradient[k], prior))
+            states.append(State(number, float(weight) / (count + 1), slopes[k], gradient[k], prior))
         found.append(float(answers(goal, law, {name: value[:1] for name, value in values.items()}, flops)[0]))
-        forecasts.append(np.log(law.loss(law.values, candidates.at)) / (np.sqrt(row_variance) * uneven[1]))
-    known = np.nan_to_num(np.array(forecasts)).clip(-UNKNOWN / np.sqrt(row_variance), UNKNOWN / np.sqrt(row_variance))
+        forecasts.append(np.log(law.loss(law.values, points.at)) / (np.sqrt(row_variance) * uneven))
+    most = UNKNOWN / np.sqrt(row_variance)
+    of_cluster = max(around.variance_cluster, 0.0) / row_variance
     return Knowledge(
         states=tuple(states),
         laws=tuple(law.name for law in laws),
         weights=weights,
         answers=np.nan_to_num(np.array(found)),
-        apart=(known[:, None] - known[None]) ** 2,
+        points=points,
+        taken=tuple(range(len(rows))),
+        first=len(rows),
+        own=1 / own,
+        shared=_shared(points, of_cluster, LACKING if is_lacking else 0.0),
+        forecasts=np.nan_to_num(np.array(forecasts)).clip(-most, most),
         overlap=np.zeros((len(laws), len(laws))),
-        shared=max(around.variance_cluster, 0.0) / row_variance,
-        rows=rows,
-        candidates=candidates,
     )
 
 
-def _own(fit: FittedLaw) -> Sister:
+def _joined(rows: Points, candidates: Points) -> Points:
+    at = {axis: np.concatenate([rows.at[axis], candidates.at[axis]]) for axis in rows.at}
+    return Points(
+        at=at,
+        cell=np.concatenate([rows.cell, candidates.cell]),
+        cluster=np.concatenate([rows.cluster, candidates.cluster]),
+    )
+
+
+def own_sister(fit: FittedLaw) -> Sister:
     """The fitted law as a sister of itself."""
     covariance, domain = np.array(fit.covariance), fit.data.domain
     own = {axis: (float(ends[0]), float(ends[1])) for axis, ends in domain.items()}
     rmse = fit.goodness.rmse_log
     return Sister(fit.law, fit.model, fit.values, fit.free, covariance, fit.dof, rmse, fit.data.pivot, own)
+
+
+def own_slopes(goal: Goal, fit: FittedLaw) -> tuple[Array, Array, Array]:
+    """Of the fitted law: d log L / d free parameter at each row over the row's noise, shape (rows, free); the gradient
+    of the answer, shape (free,); and that noise, in units of the noise in the middle of the data."""
+    law, inputs = own_sister(fit), fit.model.inputs
+    values = as_draw(law.values)
+    at = {axis: fit.column(axis) for axis in inputs}
+    nobody = np.arange(fit.nobs)
+    points = Points(at=at, cell=nobody, cluster=nobody)
+    uneven = _uneven(fit, points)
+    flops = largest_compute(fit) if {"params", "tokens"} <= set(inputs) else np.nan
+    return _slopes(law, values, points, uneven)[0], gradients(goal, law, values, law.free, flops)[0], uneven
 
 
 def _uneven(fit: FittedLaw, points: Points) -> Array:

@@ -19,14 +19,13 @@ from lawful.fitting.goal import fitting_goal, half_width_of, read_goal
 from lawful.fitting.information import Knowledge, Points, knowledge
 from lawful.fitting.quantiles import t_quantile
 from lawful.fitting.records import expect_fit
+from lawful.fitting.stopping import LEAST_REPLICATES, LEAST_RUNGS, WIDENED, decisive
 from lawful.laws import Array
 from lawful.schema import Warning
 
 LEVELS = 10  # of each axis over its range, beside the points that the table has
 MOST_OWN = 60  # points of the table that may be repeated; of more, evenly many
 MOST_BATCH = 1000
-LEAST_REPLICATES = 2  # degrees of freedom of the noise from repeated points, without which a misfit cannot be seen
-LEAST_RUNGS = 4  # levels of each axis: three fix a curve with a floor, the fourth tests its form
 # of the budget, what a round costs beside its runs: without it, the best run for each FLOP is the cheapest for ever
 ROUND = 0.01
 BRANCH = "branch_of"  # of a candidate: the run whose trunk it shares
@@ -48,10 +47,10 @@ class NextRuns:
     """A batch of runs, in the order in which they were chosen; each was chosen given those before it.
 
     goal       as it was stated
-    half_width what is enough; of a loss, of its logarithm
+    half_width the goal's; of a loss, of its logarithm
     now        the half-width of the 95 % interval today; infinite where there is none
     expected   the half-width after the batch
-    is_met     expected is enough
+    is_met     expected, widened as `has_reached` does, is within the goal's
     cost       of the batch, in FLOPs or in the unit of the cost's formula
     laws       the laws over which the choice was averaged -> their weights
     """
@@ -121,9 +120,10 @@ def next_runs(
 
     Notes
     -----
-    A run is worth the expected fall of the log variance of the answer, over the laws that forecasts average over and
+    A run is worth the expected fall of the log half-width of the answer, over the laws that forecasts average over and
     draws of their parameters, for each FLOP. Rows at one point share an error of the rung; branches of a trunk share
-    theirs. A pure function of its arguments.
+    theirs; where the law has not the form of the runs, neighbours share what it lacks. A pure function of its
+    arguments.
 
     Examples
     --------
@@ -154,9 +154,13 @@ def next_runs(
     width = _Width(known, now, fit.dof)
 
     def is_enough(of: Knowledge, runs: int) -> bool:
-        return width(of, runs) <= stated.half_width
+        return WIDENED * width(of, runs) <= stated.half_width
 
-    chosen = _chosen(known, costs, spendable, count, is_enough, is_once=candidates is not None)
+    rests = decisive(stated, fit) if WIDENED * now <= stated.half_width else None
+    cell = (
+        None if rests is None else _keys(fit, points.at)[_logs({axis: np.array([v]) for axis, v in rests.items()})[0]]
+    )
+    chosen = _chosen(known, costs, spendable, count, is_enough, cell, is_once=candidates is not None)
     runs = _described(known, chosen, costs, width, names)
     expected = runs[-1].expected if runs else now
     return NextRuns(
@@ -164,7 +168,7 @@ def next_runs(
         half_width=stated.half_width,
         now=now,
         expected=expected,
-        is_met=expected <= stated.half_width,
+        is_met=WIDENED * expected <= stated.half_width,
         cost=float(costs[[i for i, _ in chosen]].sum()),
         budget=spendable,
         priced_by=priced_by,
@@ -274,10 +278,12 @@ def _chosen(
     budget: float,
     batch: int,
     is_enough: Callable[[Knowledge, int], bool],
+    decisive_cell: int | None,
     *,
     is_once: bool,
 ) -> list[tuple[int, str]]:
-    """The candidates chosen, with the reason of each. Where the goal is met, only what the floors still need."""
+    """The candidates chosen, with the reason of each. Where the goal is met, only what the floors still need;
+    where one point decides the answer, a run that would narrow it without that point."""
     is_open = np.ones(len(costs), dtype=bool)
     left = budget
     out: list[tuple[int, str]] = []
@@ -287,9 +293,13 @@ def _chosen(
             break
         is_done = is_enough(known, len(out))
         allowed, reason = _needed(known, affordable, 0 if is_done else batch - len(out))
+        judged = known
+        if decisive_cell is not None and not out and (affordable & (known.candidates.cell != decisive_cell)).any():
+            allowed, judged = affordable & (known.candidates.cell != decisive_cell), known.without(decisive_cell)
+            reason = "the answer rests on one point, and this narrows it without that"
         if is_done and not reason:
             break
-        pick = _best(known, costs + ROUND * budget / batch, allowed)
+        pick = _best(judged, costs + ROUND * budget / batch, allowed)
         out.append((pick, reason))
         known = known.with_run(pick)
         left -= float(costs[pick])
@@ -298,10 +308,11 @@ def _chosen(
 
 
 def _best(known: Knowledge, costs: Array, allowed: Array) -> int:
-    """The candidate with the largest expected fall of the log variance for its cost; the cheaper of equals."""
+    """The candidate with the largest expected fall of the log half-width for its cost; the cheaper of equals."""
     weights = np.array([one.weight for one in known.states])
     now, after = known.variances(), known.after_each()
-    gain = weights @ (np.log(np.maximum(now, 1e-300))[:, None] - np.log(np.maximum(after, 1e-300)))
+    before, width = float(weights @ np.sqrt(now)), weights @ np.sqrt(after)
+    gain = np.log(max(before, 1e-300)) - np.log(np.maximum(width, 1e-300))
     worth = np.where(allowed, np.maximum(gain, 0.0) / costs, -np.inf)
     return int(np.lexsort((costs, -worth))[0])
 

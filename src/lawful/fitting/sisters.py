@@ -15,6 +15,10 @@ from lawful.laws import Array, Axes, Law, Points, Values, bounds_of
 from lawful.response import LOG, Response
 
 UNKNOWN = 20.0  # standard error of a log loss that nothing determines, and the largest: e^20 is no loss any more
+# weight from which on a law has a part in the best size where errors on runs left out decide. Of 49 planted surfaces
+# without a right law the intervals of the N exponent held the truth as often as with all laws, and were 7 % narrower;
+# on public tables (Porian) up to three times, where a law of 1 % had a third of the draws
+LEAST_PART = 0.05
 FORM_DRAWS = 1000  # over the laws of which a forecast is the average
 # standard error of a law's log loss, or log odds, at a point, from which on it has no part there unless it is the best
 LARGEST = 1.0
@@ -153,6 +157,15 @@ class Alternatives:
         return self.laws[int(np.argmax(self.weights))]
 
     @property
+    def parts(self) -> tuple[float, ...]:
+        """Of each law in an answer about the best size. Errors on runs left out do not say whose best size is right:
+        where these decide, each law has as much, but those of hardly any weight have nothing."""
+        if self.growth is None:
+            return self.weights
+        has_part = [weight >= min(LEAST_PART, max(self.weights)) for weight in self.weights]
+        return tuple(is_in / sum(has_part) for is_in in has_part)
+
+    @property
     def listed(self) -> str:
         """kaplan 85 %, coupled 15 %"""
         shares = sorted(zip(self.weights, self.laws, strict=True), key=lambda pair: -pair[0])
@@ -200,9 +213,8 @@ class Alternatives:
         return np.asarray(np.exp(ends))
 
     def drawn(self, draws: int, seed: int) -> list[tuple[Sister, dict[str, Array]]]:
-        """Parameters of each law that has a part, as many as its weight says. Errors on runs left out do not say whose
-        best size is right: where these decide, each law has as many."""
+        """Parameters of each law that has a part, as many as its part says."""
         rng = np.random.default_rng(seed)
-        weights = self.weights if self.growth is None else [1 / len(self.laws)] * len(self.laws)
+        weights = self.parts
         counts = [round(draws * weight) for weight in weights]
         return [(law, law.drawn(count, rng)) for law, count in zip(self.laws, counts, strict=True) if count > 1]
