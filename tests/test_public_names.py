@@ -21,6 +21,7 @@ PUBLIC = [
     "LogPattern",
     "Observations",
     "Question",
+    "Range",
     "Run",
     "Rung",
     "Schedule",

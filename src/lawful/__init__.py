@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lawful.fitting.transfer import transfer
     from lawful.laws import Law
     from lawful.run import AdamW, Run, Schedule
-    from lawful.study import Question, Rung, Study, grid
+    from lawful.study import Question, Range, Rung, Study, grid
     from lawful.tables import Observations, read_runs
 
 __version__ = "0.1.0"
@@ -46,6 +46,7 @@ __all__ = [
     "LogPattern",
     "Observations",
     "Question",
+    "Range",
     "Run",
     "Rung",
     "Schedule",
@@ -85,6 +86,7 @@ _HOMES = {
     "LogPattern": "lawful.command",
     "Observations": "lawful.tables",
     "Question": "lawful.study",
+    "Range": "lawful.study",
     "Run": "lawful.run",
     "Rung": "lawful.study",
     "Schedule": "lawful.run",

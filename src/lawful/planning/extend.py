@@ -52,7 +52,7 @@ def plan_extension(
     ladder = [replace(rung, held_out=rung.held_out or rung.label in held_out) for rung in study.ladder]
     if not has_training(study):
         commands = plan_commands(
-            replace(study, ladder=ladder),
+            study.of_rungs(ladder),
             workers=former.workers,
             cores=cores,
             settings=settings,
@@ -62,7 +62,7 @@ def plan_extension(
         _expect_all_of(store, former, commands)
         return replace(commands, study=replace(commands.study, price_per_gpu_hour=former.price_per_gpu_hour))
     plan = (plan_mixed if is_of_commands(study) else make_plan)(
-        replace(study, ladder=ladder),
+        study.of_rungs(ladder),
         data=data,
         device_name=former.device,
         workers=former.workers,
