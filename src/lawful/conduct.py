@@ -7,7 +7,7 @@ import itertools
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +81,7 @@ def train_study(
     executor: Executor,
     *,
     only: str = "*",
+    but: Collection[str] = (),
     is_anchors_only: bool = False,
     max_gpu_hours: float | None = None,
     watch: Callable[[], None] = lambda: None,
@@ -92,6 +93,7 @@ def train_study(
     from another run's weights come last.
 
     only             a glob over labels and ids (--only); the rest waits for a later resume
+    but              ids that are not tried now
     is_anchors_only  leave the held-out runs for a later resume
     max_gpu_hours    of the whole study, what has been spent included: no run begins that could take it above
     watch            called about twice a second
@@ -114,14 +116,14 @@ def train_study(
             "--max-gpu-hours: expected runs that say how many GPUs they take, as commands do (gpus=..., or "
             "--gpus-per-run beside --command), got none."
         )
-    waiting = groups(store, study, only)
+    waiting = groups(store, study, only, but)
     _say_costs(store, study, say)
     _train_affordable(folder, executor, waiting.anchors, watch, max_gpu_hours)
     if waiting.held_out:
         _say_costs(store, study, say)
     if waiting.held_out and not is_anchors_only and _may_begin(folder, waiting.held_out, say):
         _train_affordable(folder, executor, waiting.held_out, watch, max_gpu_hours)
-    if continued := groups(store, study, only).continued:
+    if continued := groups(store, study, only, but).continued:
         _train_affordable(folder, executor, continued, watch, max_gpu_hours)
     if not unfinished(store, study):
         shutil.rmtree(store.trunks, ignore_errors=True)  # a cache that nothing can use any more
@@ -185,6 +187,10 @@ class Unfinished(RuntimeError):
     """Runs have neither ended nor failed: something outside stopped them, or their time was over."""
 
 
+class OutOfTime(Unfinished):
+    """Runs did not begin, since they would not have ended in the time that the user gave."""
+
+
 def _train_affordable(
     folder: Path,
     executor: Executor,
@@ -235,7 +241,7 @@ def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], wa
         held |= held_now()
         stopped = {run_id for group in waiting for run_id in group} - held
         if late := stopped & job.left_out:
-            raise Unfinished(f"{len(late)} of the runs did not begin: they would not end within --max-hours")
+            raise OutOfTime(f"{len(late)} of the runs did not begin: they would not end within --max-hours")
         if stopped:
             raise Unfinished(f"{len(stopped)} of the runs that were started were stopped before their end")
         while held_now():
@@ -259,12 +265,12 @@ class Waiting(NamedTuple):
     continued: list[list[str]]
 
 
-def groups(store: Store, study: StudyPlan, only: str = "*") -> Waiting:
+def groups(store: Store, study: StudyPlan, only: str = "*", but: Collection[str] = ()) -> Waiting:
     """What is left to do, by trunk: the longest run first, since it leaves the checkpoints that the shorter branch
     from; trunks that the plan stacks in one group, run beside run; and the costliest group first, so that all workers
     end together."""
     wanted = expect_match(study, only)
-    left = {planned.run for planned in unfinished(store, study)}
+    left = {planned.run for planned in unfinished(store, study)} - set(but)
     wanted = [planned for planned in wanted if planned.run in left]
     own = [planned for planned in wanted if not planned.starts_from]
     continued = [planned for planned in wanted if planned.starts_from]

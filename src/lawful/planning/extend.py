@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lawful.errors import DeclarationError, StoreError
+from lawful.fitting.answers import Answer
 from lawful.fitting.forecast import register_added
 from lawful.fitting.registered import Forecasts
 from lawful.observe import statuses, write_observations
@@ -79,16 +80,19 @@ def plan_extension(
     return replace(plan, study=_with_former(former, plan, {rung.label: rung for rung in ladder}))
 
 
-def write_extension(folder: Path, plan: Plan) -> Forecasts:
+def write_extension(folder: Path, plan: Plan, *, answers: Sequence[Answer] | None = None) -> Forecasts:
     """Register forecasts of the new runs, made by the laws of the runs that are there, then write the plan; what
-    forecasts.json holds. Stopped in between, the former plan stands and the same command goes on."""
+    forecasts.json holds. Stopped in between, the former plan stands and the same command goes on.
+
+    answers    of the plan that is there, where they are known
+    """
     made: list[Forecasts] = []
 
     def register() -> None:
         store = Store(folder)
         _expect_all_of(store, store.read_study(), plan)  # another process may have planned into it since
         write_observations(folder)
-        made.append(register_added(folder, plan.study))
+        made.append(register_added(folder, plan.study, answers))
 
     plan.write(folder, register=register)
     return made[0]

@@ -1,0 +1,138 @@
+"""What a campaign does next, from its record and its table: choose a batch, fill the ranges, or end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lawful.campaign.candidates import Candidate, space_filling
+from lawful.campaign.rule import Reach, costs, look
+from lawful.fitting.answer import answer_study
+from lawful.fitting.answers import Answer
+from lawful.fitting.goal import fitting_goal, half_width_of, read_goal
+from lawful.fitting.next_runs import BRANCH, NextRuns, next_runs
+from lawful.fitting.result import Fit
+from lawful.observe import write_observations
+from lawful.schema.campaign import Campaign, End, Look, Round, RoundKind
+from lawful.storage.layout import Store
+
+# what a choice reads of a run; what a clock decides (seconds, dates) is not among it
+READ = ("rung", "status", "loss", "params_non_embedding", "tokens", "flops")
+
+
+def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | End, list[Answer]]:
+    """The next round, or the end, and the answers that it was chosen by.
+
+    A pure function of the runs that have ended, what was spent, and the rule.
+    """
+    rows = write_observations(folder)
+    answers = answer_study(folder)
+    rule = campaign.rule
+    left = rule.budget - rule.held_out_flops - campaign.spent
+    done = reach.named([label for one in campaign.rounds for label in one.runs])
+    to_come = [one for one in reach.open_ if one not in done]
+    payable = [one for one in to_come if one.flops <= left]
+    answer = next(one for one in answers if one.name == rule.question)
+    fit = answer.fit
+    found = _chosen(fit, campaign, payable, done, left, Store(folder)) if fit is not None and payable else None
+    width = _half_width(fit, campaign, found)
+    table = [[str(row.get(name, "")) for name in READ] for row in rows if not row.get("left_plan")]
+    seen = look(width, campaign.spent, table)
+    if found is not None and not found.runs:
+        why = f"half-width {_said(width)}, {campaign.enough:.3g} is enough"
+        return End(ending="met", why=why, look=seen), answers
+    if not payable:
+        is_met = width is not None and width <= campaign.enough
+        what = "the cheapest run costs more" if to_come else "every run was chosen"
+        why = f"half-width {_said(width)}, {campaign.enough:.3g} is enough; {left:.3g} FLOPs are left, and {what}"
+        return End(ending="met" if is_met else "spent", why=why, look=seen), answers
+    if found is None or fit is None:
+        more = _within(space_filling(payable, done, rule.batch, 2 * left), left)
+        why = f"no law can be fitted yet ({answer.refusal}): runs far from those that are done"
+        return _round(campaign, "space-filling", more, why, seen), answers
+    batch = _within(_candidates(found, payable, fit), left)
+    said = f"half-width {_said(width)} now, {found.expected:.3g} expected, {campaign.enough:.3g} is enough"
+    return _round(campaign, "chosen", batch, f"{said}; {found.runs[0].why}", seen), answers
+
+
+def held_out_round(campaign: Campaign, reach: Reach) -> Round | None:
+    """The run that is forecast at the end; None where the rule has none."""
+    if reach.held_out is None or campaign.end is None:
+        return None
+    why = "forecast by the law of all runs before it, before it begins"
+    return _round(campaign, "held out", [reach.held_out], why, campaign.end.look)
+
+
+def _round(campaign: Campaign, kind: RoundKind, runs: Sequence[Candidate], why: str, seen: Look) -> Round:
+    return Round(
+        number=len(campaign.rounds) + 1,
+        kind=kind,
+        runs=tuple(one.label for one in runs),
+        flops=costs([one.rung for one in runs]),
+        seed=campaign.rule.seed,
+        why=" ".join(why.split()),
+        look=seen,
+    )
+
+
+def _chosen(
+    fit: Fit, campaign: Campaign, payable: Sequence[Candidate], done: Sequence[Candidate], left: float, store: Store
+) -> NextRuns:
+    axes = _columns(fit)
+    runs = {planned.rung: planned.run for planned in store.read_study().runs}
+    trunks = {one.trunk: runs[one.label] for one in done if one.trunk}
+    offered: list[Mapping[str, float | str]] = [
+        {**one.at(axes), **({BRANCH: trunks.get(one.trunk, one.trunk)} if one.trunk else {})} for one in payable
+    ]
+    # the criterion counts 6 N D, the budget what the plan counts: the cheapest run is payable by both
+    least = min(_priced(one) for one in offered)
+    return next_runs(
+        fit,
+        goal=campaign.rule.goal,
+        budget=max(left, least),
+        batch=campaign.rule.batch,
+        candidates=offered,
+        seed=campaign.rule.seed,
+    )
+
+
+def _priced(at: Mapping[str, float | str]) -> float:
+    return float(at["flops"]) if "flops" in at else 6 * float(at["params"]) * float(at["tokens"])
+
+
+def _columns(fit: Fit) -> dict[str, str]:
+    """Axis -> column, of those that the law reads."""
+    return {axis: fit.data.columns[axis] for axis in fit.model.inputs}
+
+
+def _candidates(found: NextRuns, payable: Sequence[Candidate], fit: Fit) -> list[Candidate]:
+    """The candidates that were chosen: of several at one point, the first of them."""
+    axes = _columns(fit)
+    left = list(payable)
+    out = []
+    for run in found.runs:
+        pick = next(one for one in left if one.at(axes) == dict(run.at))
+        left.remove(pick)
+        out.append(pick)
+    return out
+
+
+def _within(batch: Sequence[Candidate], budget: float) -> list[Candidate]:
+    """In their order, while the budget pays them by the plan's own count."""
+    kept: list[Candidate] = []
+    for one in batch:
+        if sum(other.flops for other in kept) + one.flops <= budget:
+            kept.append(one)
+    return kept
+
+
+def _half_width(fit: Fit | None, campaign: Campaign, found: NextRuns | None) -> float | None:
+    if fit is None:
+        return None
+    width = half_width_of(fitting_goal(read_goal(campaign.rule.goal), fit), fit) if found is None else found.now
+    return width if math.isfinite(width) else None
+
+
+def _said(width: float | None) -> str:
+    return "unknown" if width is None else f"{width:.3g}"
