@@ -111,3 +111,31 @@ def campaign(
     out = folder / "out"
     start_campaign(out, declared, Asked(until=until, budget=budget, batch=batch), planner(folder), say)
     return go_on(out, declared, executor, say=say, **options)
+
+
+PROGRAM = """
+import random, sys, time
+params, tokens, seed, pause = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+time.sleep(pause)
+noise = random.Random(f"{params} {tokens} {seed}").gauss(0, 0.003)
+print(f"val loss {(0.5 + 40 * (6 * params * tokens) ** -0.15) * (1 + noise)}")
+"""
+FILE = """
+'''How does the loss fall with compute?'''
+import sys
+from lawful import Command, LogPattern, Question, Range, Study, grid
+
+def rung(params, tokens, seed):
+    return Command(f"{{sys.executable}} -I -S train.py {{params}} {{tokens}} {{seed}} {pause}", params=params,
+                   tokens=tokens, reads=LogPattern("val loss {{loss}}"))
+
+axes = dict(params=Range(10_000, 1_000_000, levels=4), tokens=Range(1_000_000, 100_000_000, levels=4))
+study = Study(name="toy", question="How?", ladder=grid(rung, **axes, seed=range(2)),
+              questions=[Question(name="compute", asks="How?", law="power_floor:flops")])
+"""
+
+
+def study_file(folder: Path, *, pause: float = 0.0) -> Path:
+    """The same study as a file, with a program that computes its losses."""
+    script(folder, PROGRAM)
+    return script(folder, FILE.format(pause=pause), "toy.py")
