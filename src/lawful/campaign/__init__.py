@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lawful.campaign.choice import held_out_round, next_step
+from lawful.campaign.choice import held_out_round, next_step, said_width
 from lawful.campaign.rule import Reach, begun_campaign, expect_same, make_rule, program, reach_of, start_of
 from lawful.checks import PositiveFloat, PositiveInt, argument
 from lawful.conduct import OutOfTime, train_study
@@ -158,7 +158,11 @@ def _in_one_line(campaign: Campaign, step: Round | End) -> str:
     if isinstance(step, End):
         return f"the campaign ends, its goal {'is' if step.ending == 'met' else 'is not'} met: {step.why}; {budget}"
     runs = f"{len(step.runs)} run{'s' if len(step.runs) > 1 else ''} of {step.flops:.3g} FLOPs"
-    return f"round {step.number} ({step.kind}): {runs}; {step.why}; {budget}"
+    width = ""
+    if step.kind == "chosen":
+        now, later = said_width(step.look.half_width), said_width(step.expected)
+        width = f"half-width {now} now, {later} expected, {campaign.enough:.3g} is enough; "
+    return f"round {step.number} ({step.kind}): {runs}; {width}{step.why}; {budget}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lawful.campaign.candidates import Candidate, space_filling
@@ -40,20 +41,20 @@ def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | E
     table = [[str(row.get(name, "")) for name in READ] for row in rows if not row.get("left_plan")]
     seen = look(width, campaign.spent, table)
     if found is not None and not found.runs:
-        why = f"half-width {_said(width)}, {campaign.enough:.3g} is enough"
+        why = f"half-width {said_width(width)}, {campaign.enough:.3g} is enough"
         return End(ending="met", why=why, look=seen), answers
     if not payable:
         is_met = width is not None and width <= campaign.enough
         what = "the cheapest run costs more" if to_come else "every run was chosen"
-        why = f"half-width {_said(width)}, {campaign.enough:.3g} is enough; {left:.3g} FLOPs are left, and {what}"
+        why = f"half-width {said_width(width)}, {campaign.enough:.3g} is enough; {left:.3g} FLOPs are left, and {what}"
         return End(ending="met" if is_met else "spent", why=why, look=seen), answers
     if found is None or fit is None:
         more = _within(space_filling(payable, done, rule.batch, 2 * left), left)
         why = f"no law can be fitted yet ({answer.refusal}): runs far from those that are done"
         return _round(campaign, "space-filling", more, why, seen), answers
     batch = _within(_candidates(found, payable, fit), left)
-    said = f"half-width {_said(width)} now, {found.expected:.3g} expected, {campaign.enough:.3g} is enough"
-    return _round(campaign, "chosen", batch, f"{said}; {found.runs[0].why}", seen), answers
+    chosen = _round(campaign, "chosen", batch, found.runs[0].why, seen)
+    return replace(chosen, expected=found.expected if math.isfinite(found.expected) else None), answers
 
 
 def held_out_round(campaign: Campaign, reach: Reach) -> Round | None:
@@ -134,5 +135,5 @@ def _half_width(fit: Fit | None, campaign: Campaign, found: NextRuns | None) -> 
     return width if math.isfinite(width) else None
 
 
-def _said(width: float | None) -> str:
+def said_width(width: float | None) -> str:
     return "unknown" if width is None else f"{width:.3g}"

@@ -22,8 +22,8 @@ START_SHARE = 0.25  # of the budget, or of the ladder where that costs less: the
 START_RUNS = 8  # three more than the five parameters of a law of N and D: two for its form, one for the noise
 HELD_OUT_SHARE = 0.25  # of the budget, the most that the forecast at the end may cost
 STOP = (
-    "after each round: the half-width of the goal's 95 % interval is at most the goal's, and the floors of rungs and "
-    "replicates are met; or no run that can be chosen costs less than what is left of the budget"
+    "when, after a round, the half-width of the goal's 95 % interval is at most the goal's and the floors of rungs and "
+    "replicates are met; or when what is left of the budget pays no run that can be chosen"
 )
 
 
@@ -142,7 +142,7 @@ def first_round(start: Sequence[Candidate], rule: Rule) -> Round:
         runs=tuple(one.label for one in start),
         flops=costs([one.rung for one in start]),
         seed=rule.seed,
-        why="the first runs lie far from each other over the ranges",
+        why="runs that lie far from each other over the ranges",
         look=look(None, 0.0, []),
     )
 

@@ -73,6 +73,7 @@ class Round:
     runs     labels of their rungs
     flops    of all of them
     seed     of the choice
+    expected    half-width that is expected after it, where a law chose it
     why      in one line
     """
 
@@ -81,6 +82,7 @@ class Round:
     runs: tuple[str, ...]
     flops: NonNegativeFloat
     seed: NaturalInt
+    expected: NonNegativeFloat | None = None
     why: str
     look: Look
 
