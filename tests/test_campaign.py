@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 
+import toy_study
 from lawful.campaign import Asked, go_on, start_campaign
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.answer import answer_study
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import write_observations
+from lawful.planning.plan import make_plan
 from lawful.schema import PlannedRun
 from lawful.schema.campaign import Campaign
 from lawful.storage.atomic import write_json
@@ -21,6 +24,7 @@ from lawful.storage.campaigns import read_campaign
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from planted_campaign import FLOPS, SURFACE, Kill, Planted, campaign, loss_of, planner, study, surface_of
+from planted_runs import Planted as PlantedTraining
 
 BUDGET = 3e15
 
@@ -239,3 +243,21 @@ def test_a_study_whose_runs_have_begun_is_no_place_for_a_campaign(tmp_path: Path
     train_study(tmp_path / "out", Planted())
     with pytest.raises(StoreError, match="the rule must be older than the first run"):
         campaign(tmp_path, study(), Planted())
+
+
+def test_runs_of_our_own_are_those_of_the_ladder_and_share_their_trunks_within_a_round(tmp_path: Path) -> None:
+    declared = toy_study.study(widths=(8, 12, 16, 24, 32, 48), steps=(20, 40, 80, 160))
+    plan = functools.partial(make_plan, device_name="cpu", is_timed=False)
+    whole = {run.rung: run for run in plan(declared).study.runs}
+    budget = 0.5 * sum(run.own_flops or 0 for run in whole.values())
+    asked = Asked(until="N_exponent within .1", budget=budget, batch=6)
+    start_campaign(tmp_path, declared, asked, plan, print)
+    found = go_on(tmp_path, declared, executor := PlantedTraining())
+    assert found.rule.grid_flops == pytest.approx(sum(run.own_flops or 0 for run in whole.values()))
+    assert "width=48" in found.rule.held_out and found.spent <= budget
+    assert [one.kind for one in found.rounds[:2]] == ["start", "chosen"] and found.rounds[-1].kind == "held out"
+    runs = Store(tmp_path).read_study().runs
+    assert {run.run for run in runs} == {run for run, _ in executor.began} <= {run.run for run in whole.values()}
+    assert [run.rung for run in runs if run.held_out] == [found.rule.held_out]
+    first = [whole[label] for label in found.rounds[0].runs]
+    assert found.rounds[0].flops < sum(run.flops for run in first)  # two of them differ only in their length

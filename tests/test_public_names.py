@@ -48,6 +48,7 @@ PUBLIC = [
     "power",
     "read_runs",
     "replay",
+    "run_campaign",
     "run_study",
     "transfer",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lawful import log
+    from lawful.campaign import run_campaign
     from lawful.command import Command, JSONLines, LogPattern, TableFile
     from lawful.conduct import run_study
     from lawful.fitting import Fit, fit
@@ -73,6 +74,7 @@ __all__ = [
     "power",
     "read_runs",
     "replay",
+    "run_campaign",
     "run_study",
     "transfer",
 ]
@@ -112,6 +114,7 @@ _HOMES = {
     "power": "lawful.fitting.design",
     "read_runs": "lawful.tables",
     "replay": "lawful.fitting.replay",
+    "run_campaign": "lawful.campaign",
     "run_study": "lawful.conduct",
     "transfer": "lawful.fitting.transfer",
 }

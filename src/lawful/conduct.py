@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lawful.checks import NaturalInt, checked
 from lawful.command.trusted import trusted_commands
@@ -23,6 +23,9 @@ from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 from lawful.study import Study, own_module, trusted_file
+
+if TYPE_CHECKING:
+    from lawful.planning.written import Plan
 
 POLL_SECONDS = 0.5
 Own = Callable[[], str | None]  # runs the study's own file; the module's name, for from_json
@@ -46,34 +49,40 @@ def run_study(
     data        where the raw data lies, as --data
     workers     processes; 0 means one per core on the CPU, as many as pay on a GPU
     """
-    from lawful.executors.local import Local, available_cores
-    from lawful.planning.commands import has_training, is_of_commands, plan_commands
+    from lawful.executors.local import Local
 
     executor = Local(workers=workers, device=device)
-    if not has_training(study):
-        planned = plan_commands(study, workers=workers, cores=available_cores())
-    else:
-        from lawful.planning.mixed import plan_mixed
-        from lawful.planning.plan import make_plan
-
-        planned = (plan_mixed if is_of_commands(study) else make_plan)(
-            study,
-            data=None if data is None else Path(data),
-            device_name=device,
-            workers=workers,
-            cores=available_cores(),
-            is_timed=False,
-        )
+    planned = planned_study(study, data=None if data is None else Path(data), workers=workers, device=device)
     planned.write(Path(folder))
+    train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=tell)
+    return concluded(Path(folder))
 
-    def say(what: str) -> None:
-        print(f"lawful: {what}", file=sys.stderr, flush=True)
 
-    train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=say)
-    page = conclude(Path(folder), own=lambda: own_module(planned.study, Path(folder)))
-    for label, reason in failed_runs(Path(folder)):
-        say(f"{label} failed: {reason}")
+def planned_study(study: Study, *, data: Path | None, workers: int, device: str) -> Plan:
+    """The plan of a study that code has declared, for this machine."""
+    from lawful.executors.local import available_cores
+    from lawful.planning.commands import has_training, is_of_commands, plan_commands
+
+    if not has_training(study):
+        return plan_commands(study, workers=workers, cores=available_cores())
+    from lawful.planning.mixed import plan_mixed
+    from lawful.planning.plan import make_plan
+
+    return (plan_mixed if is_of_commands(study) else make_plan)(
+        study, data=data, device_name=device, workers=workers, cores=available_cores(), is_timed=False
+    )
+
+
+def concluded(folder: Path) -> Path:
+    """As conclude, for notebooks and scripts: runs that failed are told of."""
+    page = conclude(folder, own=lambda: own_module(Store(folder).read_study(), folder))
+    for label, reason in failed_runs(folder):
+        tell(f"{label} failed: {reason}")
     return page
+
+
+def tell(what: str) -> None:
+    print(f"lawful: {what}", file=sys.stderr, flush=True)
 
 
 def train_study(

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from lawful.campaign.choice import held_out_round, next_step, said_width
 from lawful.campaign.rule import Reach, begun_campaign, expect_same, make_rule, program, reach_of, start_of
-from lawful.checks import PositiveFloat, PositiveInt, argument
-from lawful.conduct import OutOfTime, train_study
+from lawful.checks import NaturalInt, PositiveFloat, PositiveInt, argument, checked
+from lawful.conduct import OutOfTime, concluded, planned_study, tell, train_study
 from lawful.errors import StoreError
 from lawful.executors import Executor
+from lawful.executors.local import Local, available_cores
 from lawful.fitting.answers import Answer
 from lawful.fitting.goal import read_goal
 from lawful.observe import begun, statuses
@@ -50,6 +51,61 @@ class Asked:
         read_goal(argument("--until", self.until, str))
         argument("--budget", self.budget, PositiveFloat)
         argument("--batch", self.batch, PositiveInt | None)
+
+
+@checked
+def run_campaign(
+    study: Study,
+    folder: str | Path,
+    *,
+    until: str,
+    budget: PositiveFloat,
+    batch: PositiveInt | None = None,
+    data: str | Path | None = None,
+    workers: NaturalInt = 0,
+    device: str = "auto",
+    max_hours: PositiveFloat | None = None,
+) -> Path:
+    """Choose runs of a study in rounds until a goal is met, as `lawful run --until` does, for notebooks and scripts.
+
+    The same call goes on with a campaign that was stopped.
+
+    Parameters
+    ----------
+    study
+        Its ladder, and what it offers beside it (Range), are the runs that can be chosen.
+    folder
+        New, or that of the same campaign.
+    until
+        A goal, as `next_runs` takes it: "N_exponent within .02".
+    budget
+        FLOPs of all runs together.
+    batch
+        Runs of a round, at most; by default as many as train at once.
+    data, workers, device
+        As in `run_study`.
+    max_hours
+        After so many hours nothing more is chosen.
+
+    Returns
+    -------
+    Path
+        Of the report's page.
+
+    Raises
+    ------
+    DeclarationError
+        A goal that the study's law does not know, runs whose FLOPs are not known beforehand, or too small a budget.
+    StoreError
+        The folder holds another study or a campaign with another rule.
+    """
+    home = Path(folder)
+    raw = None if data is None else Path(data)
+    executor = Local(workers=workers, device=device)
+    plan = functools.partial(planned_study, data=raw, workers=workers, device=device)
+    start_campaign(home, study, Asked(until=until, budget=budget, batch=batch), plan, tell)
+    go_on(home, study, executor, max_hours=max_hours, data=raw, cores=available_cores(), say=tell)
+    return concluded(home)
 
 
 def start_campaign(folder: Path, study: Study, asked: Asked, plan: Callable[[Study], Plan], say: Say) -> Campaign:
