@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,13 @@ from typing import Any
 import pytest
 
 import toy_study
+from commands import VAL_LOSS
 from lawful.campaign import Asked, go_on, start_campaign
+from lawful.campaign.candidates import asked_question, candidates_of, space_filling
+from lawful.command import Command, LogPattern
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.answer import answer_study
+from lawful.fitting.goal import read_goal
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import write_observations
 from lawful.planning.plan import make_plan
@@ -23,6 +28,7 @@ from lawful.storage.atomic import write_json
 from lawful.storage.campaigns import read_campaign
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
+from lawful.study import Study, grid
 from planted_campaign import FLOPS, SURFACE, Kill, Planted, campaign, loss_of, planner, study, surface_of
 from planted_runs import Planted as PlantedTraining
 
@@ -236,6 +242,44 @@ def test_what_no_campaign_can_do_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_question_is_the_first_whose_law_prices_runs_and_knows_the_goal(tmp_path: Path) -> None:
+    size = replace(FLOPS, name="size", law="power_floor:params")
+    declared = replace(study(), questions=[size, FLOPS, SURFACE])
+    started = functools.partial(start_campaign, study=declared, plan=planner(tmp_path), say=print)
+    for name, until, question in (("a", "alpha within .1", "compute"), ("b", "N_exponent within .1", "surface")):
+        found = started(tmp_path / name, asked=Asked(until=until, budget=BUDGET))
+        assert found.rule.question == question
+    with pytest.raises(DeclarationError) as error:
+        started(tmp_path / "c", asked=Asked(until="delta within .1", budget=BUDGET))
+    assert all(f"question '{name}'" in str(error.value) for name in ("size", "compute", "surface"))
+
+
+def test_a_run_whose_counts_only_its_end_tells_cannot_be_chosen(tmp_path: Path) -> None:
+    def rung(size: int) -> Command:
+        reads = (VAL_LOSS, LogPattern("params {params}"))
+        return Command(f"{sys.executable} train.py {{size}}", tokens=1e6, reads=reads)
+
+    declared = Study(name="toy", question="?", ladder=grid(rung, size=[1, 2, 3, 4]), questions=[FLOPS])
+    with pytest.raises(DeclarationError, match="known before they run; size=1 tells them only when it ends"):
+        start_campaign(
+            tmp_path / "out", declared, Asked(until="alpha within .1", budget=1e15), planner(tmp_path), print
+        )
+
+
+def test_the_first_runs_span_the_ranges_and_none_takes_more_than_half_of_what_is_left() -> None:
+    question = asked_question(study(), read_goal("alpha within .1"))
+    found = candidates_of(study(), question)
+    start = space_filling(found, (), 8, 1e15)
+    left = 1e15
+    for one in start:
+        assert one.flops <= left / 2
+        left -= one.flops
+    corners = {(n, d) for n in (1e4, 1e6) for d in (1e6, 1e8)} - {(1e6, 1e8)}  # that one costs 6e14
+    assert corners <= {one.point for one in start} and len({one.point for one in start}) == 8
+    more = space_filling(found, start, 2, 1e15)
+    assert not {one.point for one in more} & {one.point for one in start}
+
+
 def test_a_study_whose_runs_have_begun_is_no_place_for_a_campaign(tmp_path: Path) -> None:
     from lawful.conduct import train_study
 
@@ -250,7 +294,7 @@ def test_runs_of_our_own_are_those_of_the_ladder_and_share_their_trunks_within_a
     plan = functools.partial(make_plan, device_name="cpu", is_timed=False)
     whole = {run.rung: run for run in plan(declared).study.runs}
     budget = 0.5 * sum(run.own_flops or 0 for run in whole.values())
-    asked = Asked(until="N_exponent within .1", budget=budget, batch=6)
+    asked = Asked(until="N_exponent within .02", budget=budget, batch=6)
     start_campaign(tmp_path, declared, asked, plan, print)
     found = go_on(tmp_path, declared, executor := PlantedTraining())
     assert found.rule.grid_flops == pytest.approx(sum(run.own_flops or 0 for run in whole.values()))

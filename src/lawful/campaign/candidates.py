@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,26 +50,46 @@ class Candidate:
 
 
 def asked_question(study: Study, goal: Goal) -> Question:
-    """The question whose law the campaign narrows: the first that fits a law. Raises DeclarationError where no
-    campaign can be run on it."""
+    """The question whose law the campaign narrows: the first whose law prices runs and knows the goal.
+
+    Raises DeclarationError where there is none.
+    """
     if study.arm is not None:
         raise DeclarationError(
             f"--until: expected a study of one arm, got one that compares {study.arm}: a campaign narrows the answer "
             "of one law. Run the arms as studies of their own, or the whole ladder without --until."
         )
-    question = next((one for one in study.questions if one.law != "paired"), None)
-    if question is None:
-        raise DeclarationError("--until: expected a question with a law, got only comparisons.")
+    problems = []
+    for question in study.questions:
+        if question.law == "paired":
+            problems.append(f"question {question.name!r}: it compares arms, and has no law.")
+            continue
+        try:
+            _expect_goal(goal, _priced_law(question))
+        except DeclarationError as error:
+            problems.append(f"question {question.name!r}: {error}")
+            continue
+        return question
+    raise DeclarationError("--until: " + "\n  ".join(problems))
+
+
+def _priced_law(question: Question) -> Law:
+    """Raises DeclarationError where it does not say what a run costs."""
     law = named(question.law) if isinstance(question.law, str) else stored(question.law_spec)
     inputs = set(law.inputs)
     if (has_axis(law) and ":" not in str(question.law)) or not ({"params", "tokens"} <= inputs or "flops" in inputs):
         raise DeclarationError(
-            f"--until: expected a law of params and tokens, or of flops, which says what a run costs; the question "
-            f"{question.name!r} has {question.law if isinstance(question.law, str) else law.spec}. Ask for another "
-            "(chinchilla, power_floor:flops)."
+            f"expected a law of params and tokens, or of flops, which says what a run costs; it has "
+            f"{question.law if isinstance(question.law, str) else law.spec}. Ask for another (chinchilla, "
+            "power_floor:flops)."
         )
-    _expect_goal(goal, law)
-    return question
+    return law
+
+
+def law_columns(question: Question) -> dict[str, str]:
+    """Axis -> column, of those that the question's law reads."""
+    roles = {"flops": "flops", **question.columns}
+    return {axis: current_name(roles.get(axis, axis)) for axis in _priced_law(question).inputs}
 
 
 def _expect_goal(goal: Goal, law: Law) -> None:
@@ -76,7 +97,7 @@ def _expect_goal(goal: Goal, law: Law) -> None:
     inputs = set(law.inputs)
     if goal.at is not None:
         if set(goal.at) != inputs:
-            raise DeclarationError(f"--until: {law.spec} reads {', '.join(law.inputs)}; got {', '.join(goal.at)}.")
+            raise DeclarationError(f"{law.spec} reads {', '.join(law.inputs)}; the goal names {', '.join(goal.at)}.")
         return
     if inputs == {"params", "tokens"} and (goal.flops is not None or goal.name in SHARES):
         return
@@ -85,7 +106,7 @@ def _expect_goal(goal: Goal, law: Law) -> None:
     if goal.flops is None and goal.name in law.derived(dict.fromkeys(law.parameters, 0.5), dict.fromkeys(inputs, 1.0)):
         return
     names = ", ".join([*law.parameters, *(SHARES if inputs == {"params", "tokens"} else ())])
-    raise DeclarationError(f"--until: {law.spec} does not know {goal.text!r}; its parameters are {names}.")
+    raise DeclarationError(f"{law.spec} does not know {goal.text!r}; its parameters are {names}.")
 
 
 def candidates_of(study: Study, question: Question) -> list[Candidate]:
@@ -109,6 +130,9 @@ def candidates_of(study: Study, question: Question) -> list[Candidate]:
                 "tells them only when it ends. Give params= and tokens= of the Command."
             )
         out.append(Candidate(rung=rung, columns=row, flops=_cost(run), trunk=trunk, point=(size, tokens)))
+    columns = law_columns(question)
+    for one in out:
+        one.at(columns)
     if not out:
         raise DeclarationError(f"--until: no rung is one that the question {question.name!r} asks about.")
     return out
@@ -120,7 +144,8 @@ def _cost(run: PlannedRun) -> float:
 
 def _trunks(rungs: Sequence[Rung]) -> list[str]:
     names = ["" if isinstance(rung.run, CommandRun) else rung.run.trunk_id for rung in rungs]
-    return [name if names.count(name) > 1 else "" for name in names]
+    count = Counter(names)
+    return [name if count[name] > 1 else "" for name in names]
 
 
 def _is_asked(row: Mapping[str, Cell], question: Question, rows: Sequence[Mapping[str, Cell]]) -> bool:
@@ -149,16 +174,18 @@ def space_filling(
     span = np.maximum(np.ptp(logs, axis=0), 1e-12)
     places = logs / span
     taken = [np.log(one.point) / span for one in done]
+    flops = np.array([one.flops for one in candidates])
     chosen: list[int] = []
     left = budget
     while len(chosen) < count:
-        is_open = np.array([i not in chosen and one.flops <= left / 2 for i, one in enumerate(candidates)])
+        is_open = flops <= left / 2
+        is_open[chosen] = False
         if not is_open.any():
             break
-        pick = _farthest(places, taken, is_open, np.array([one.flops for one in candidates]))
+        pick = _farthest(places, taken, is_open, flops)
         chosen.append(pick)
         taken.append(places[pick])
-        left -= candidates[pick].flops
+        left -= flops[pick]
     return [candidates[i] for i in chosen]
 
 

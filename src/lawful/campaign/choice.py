@@ -31,30 +31,39 @@ def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | E
     answers = answer_study(folder)
     rule = campaign.rule
     left = rule.budget - rule.held_out_flops - campaign.spent
-    done = reach.named([label for one in campaign.rounds for label in one.runs])
-    to_come = [one for one in reach.open_ if one not in done]
+    labels = [label for one in campaign.rounds for label in one.runs]
+    done = reach.named(labels)
+    to_come = [one for one in reach.open_ if one.label not in set(labels)]
     payable = [one for one in to_come if one.flops <= left]
     answer = next(one for one in answers if one.name == rule.question)
     fit = answer.fit
     found = _chosen(fit, campaign, payable, done, left, Store(folder)) if fit is not None and payable else None
-    width = _half_width(fit, campaign, found)
+    width, is_reached = _standing(fit, campaign, found)
     table = [[str(row.get(name, "")) for name in READ] for row in rows if not row.get("left_plan")]
     seen = look(width, campaign.spent, table)
-    if found is not None and not found.runs:
-        why = f"half-width {said_width(width)}, {campaign.enough:.3g} is enough"
-        return End(ending="met", why=why, look=seen), answers
+    said = f"half-width {said_width(width)}, {campaign.enough:.3g} is enough"
+    if is_reached:
+        return End(ending="met", why=said, look=seen), answers
     if not payable:
-        is_met = width is not None and width <= campaign.enough
         what = "the cheapest run costs more" if to_come else "every run was chosen"
-        why = f"half-width {said_width(width)}, {campaign.enough:.3g} is enough; {left:.3g} FLOPs are left, and {what}"
-        return End(ending="met" if is_met else "spent", why=why, look=seen), answers
-    if found is None or fit is None:
-        more = _within(space_filling(payable, done, rule.batch, 2 * left), left)
-        why = f"no law can be fitted yet ({answer.refusal}): runs far from those that are done"
-        return _round(campaign, "space-filling", more, why, seen), answers
-    batch = _within(_candidates(found, payable, fit), left)
-    chosen = _round(campaign, "chosen", batch, found.runs[0].why, seen)
-    return replace(chosen, expected=found.expected if math.isfinite(found.expected) else None), answers
+        return End(ending="spent", why=f"{said}; {left:.3g} FLOPs are left, and {what}", look=seen), answers
+    if found is not None and fit is not None and found.runs:
+        batch = _within(_candidates(found, payable, fit), left)
+        chosen = _round(campaign, "chosen", batch, found.runs[0].why, seen)
+        return replace(chosen, expected=found.expected if math.isfinite(found.expected) else None), answers
+    why = f"no law can be fitted yet ({answer.refusal})" if fit is None else "no run is expected to narrow the answer"
+    more = _within(space_filling(payable, done, rule.batch, 2 * left), left)
+    return _round(campaign, "space-filling", more, f"{why}: runs far from those that are done", seen), answers
+
+
+def _standing(fit: Fit | None, campaign: Campaign, found: NextRuns | None) -> tuple[float | None, bool]:
+    """The half-width of the goal's interval, and whether the goal is reached: it is narrow enough, and nothing that is
+    payable is needed for the floors of rungs and replicates."""
+    if fit is None:
+        return None, False
+    width = half_width_of(fitting_goal(read_goal(campaign.rule.goal), fit), fit) if found is None else found.now
+    is_reached = width <= campaign.enough if found is None else not found.runs
+    return width if math.isfinite(width) else None, is_reached
 
 
 def held_out_round(campaign: Campaign, reach: Reach) -> Round | None:
@@ -126,13 +135,6 @@ def _within(batch: Sequence[Candidate], budget: float) -> list[Candidate]:
         if sum(other.flops for other in kept) + one.flops <= budget:
             kept.append(one)
     return kept
-
-
-def _half_width(fit: Fit | None, campaign: Campaign, found: NextRuns | None) -> float | None:
-    if fit is None:
-        return None
-    width = half_width_of(fitting_goal(read_goal(campaign.rule.goal), fit), fit) if found is None else found.now
-    return width if math.isfinite(width) else None
 
 
 def said_width(width: float | None) -> str:
