@@ -31,7 +31,7 @@ def rung(params: int, tokens: int, seed: int) -> Command:
     return command("{params} {tokens} {seed}", params="{params}", tokens="{tokens}", reads=VAL_LOSS)
 
 
-def study(question: Question = FLOPS, *, levels: int = 4, seeds: int = 2, **settings: Any) -> Study:
+def study(question: Question = FLOPS, *, levels: int = 3, seeds: int = 2, **settings: Any) -> Study:
     ladder = grid(
         rung,
         params=Range(10_000, 1_000_000, levels=levels),
@@ -42,12 +42,13 @@ def study(question: Question = FLOPS, *, levels: int = 4, seeds: int = 2, **sett
 
 
 def loss_of(run: PlannedRun) -> float:
-    """Of a law of N and D, or of 6 N D alone where its name says so; the noise is the run's own."""
+    """Of a law of compute; the noise is the run's own."""
     noise = np.random.default_rng(int(hashlib.sha256(run.rung.encode()).hexdigest()[:8], 16)).normal(0, SIGMA)
     return float((0.5 + 40 * run.flops**-0.15) * np.exp(noise))
 
 
 def surface_of(run: PlannedRun) -> float:
+    """Of a law of N and D."""
     noise = np.random.default_rng(int(hashlib.sha256(run.rung.encode()).hexdigest()[:8], 16)).normal(0, SIGMA)
     return float((1.7 + 400 * run.params_non_embedding**-0.34 + 410 * run.tokens**-0.28) * np.exp(noise))
 
@@ -57,7 +58,11 @@ class Kill(BaseException):
 
 
 class Planted(Executor):
-    """Every run ends at once. result: of a run; None: it fails. killed_after: so many runs, over all submissions."""
+    """Every run ends at once.
+
+    loss           of a run; None: it fails
+    killed_after   how many runs end before it dies, over all submissions
+    """
 
     def __init__(self, loss: Callable[[PlannedRun], float | None] = loss_of, killed_after: int | None = None) -> None:
         self.loss, self.killed_after = loss, killed_after

@@ -26,7 +26,10 @@ def record(folder: Path) -> Campaign:
     return found
 
 
-def test_a_campaign_is_run_to_its_page_and_each_round_is_one_line(tmp_path: Path) -> None:
+def test_a_campaign_is_run_to_its_page_and_each_round_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lawful.report.page.write_figures", lambda *_: None)  # they take seconds
     file, out = study_file(tmp_path), tmp_path / "out"
     said = lawful("run", file, *ASKED, "--batch", "2", "--out", out)
     found = record(out)
