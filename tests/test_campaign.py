@@ -295,6 +295,9 @@ def test_the_first_runs_span_the_ranges_and_none_takes_more_than_half_of_what_is
         left -= one.flops
     corners = {(n, d) for n in (1e4, 1e6) for d in (1e6, 1e8)} - {(1e6, 1e8)}  # that one costs 6e14
     assert corners <= {one.point for one in start} and len({one.point for one in start}) == 8
+    scarce = space_filling(found, (), 8, 1.2e12)  # 20 times the cheapest
+    assert len(scarce) >= 5 and sum(one.flops for one in scarce) <= 1.2e12
+    assert [one.flops for one in space_filling(found, start, 2, 7e10)] == [6e10]
     more = space_filling(found, start, 2, 1e15)
     assert not {one.point for one in more} & {one.point for one in start}
 

@@ -166,7 +166,8 @@ def space_filling(
 ) -> list[Candidate]:
     """At most `count` runs that lie far from each other and from those that are done, in log N and log D.
 
-    Each takes at most half of what is left of the budget, so that no run crowds out the others.
+    Each takes at most half of what the budget leaves when the runs after it are the cheapest; where no run costs so
+    little, half of what is left; the first, where that pays none, all of it.
     """
     if not candidates:
         return []
@@ -175,12 +176,16 @@ def space_filling(
     places = logs / span
     taken = [np.log(one.point) / span for one in done]
     flops = np.array([one.flops for one in candidates])
+    least = flops.min()
     chosen: list[int] = []
     left = budget
     while len(chosen) < count:
-        is_open = flops <= left / 2
-        is_open[chosen] = False
-        if not is_open.any():
+        after = least * (count - len(chosen) - 1)
+        is_left = np.ones(len(flops), dtype=bool)
+        is_left[chosen] = False
+        limits = ((left - after) / 2, left / 2, 0.0 if chosen else left)
+        is_open = next((one for limit in limits if (one := is_left & (flops <= limit)).any()), None)
+        if is_open is None:
             break
         pick = _farthest(places, taken, is_open, flops)
         chosen.append(pick)

@@ -52,7 +52,7 @@ def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | E
         chosen = _round(campaign, "chosen", batch, found.runs[0].why, seen)
         return replace(chosen, expected=found.expected if math.isfinite(found.expected) else None), answers
     why = f"no law can be fitted yet ({answer.refusal})" if fit is None else "no run is expected to narrow the answer"
-    more = _within(space_filling(payable, done, rule.batch, 2 * left), left)
+    more = space_filling(payable, done, rule.batch, left)
     return _round(campaign, "space-filling", more, f"{why}: runs far from those that are done", seen), answers
 
 

@@ -44,6 +44,11 @@ class Reach:
     sha256: str
     grid_flops: float
 
+    def start_flops(self, budget: float) -> float:
+        """What the start may spend."""
+        cheapest = START_RUNS * min(one.flops for one in self.open_)
+        return min(START_SHARE * budget, max(START_SHARE * self.grid_flops, cheapest))
+
     def named(self, labels: Sequence[str]) -> list[Candidate]:
         known = {one.label: one for one in (*self.open_, *([self.held_out] if self.held_out else []))}
         if unknown := [label for label in labels if label not in known]:
@@ -87,14 +92,14 @@ def _held_out(candidates: Sequence[Candidate], budget: float) -> tuple[Candidate
 
 def start_of(reach: Reach, budget: float) -> list[Candidate]:
     """The space-filling first round. Raises DeclarationError where the budget pays none."""
-    start = space_filling(reach.open_, (), START_RUNS, START_SHARE * min(budget, reach.grid_flops))
+    if not reach.open_:
+        raise DeclarationError("--until: every rung is held out; nothing can be chosen.")
+    start = space_filling(reach.open_, (), START_RUNS, reach.start_flops(budget))
     if not start:
-        if not reach.open_:
-            raise DeclarationError("--until: every rung is held out; nothing can be chosen.")
         least = min(one.flops for one in reach.open_)
         raise DeclarationError(
-            f"--budget: expected at least {2 * least / START_SHARE:.3g} FLOPs, since each of the first runs takes at "
-            f"most {START_SHARE / 2:.1%} of it and the cheapest costs {least:.3g}; got {budget:.3g}."
+            f"--budget: expected at least {least / START_SHARE:.3g} FLOPs, since the first runs take at most "
+            f"{START_SHARE:.0%} of it and the cheapest costs {least:.3g}; got {budget:.3g}."
         )
     return start
 
@@ -112,7 +117,7 @@ def make_rule(study: Study, reach: Reach, *, goal: str, budget: float, batch: in
         candidates_sha256=reach.sha256,
         held_out="" if reach.held_out is None else reach.held_out.label,
         held_out_flops=0.0 if reach.held_out is None else reach.held_out.flops,
-        start_flops=START_SHARE * min(budget, reach.grid_flops),
+        start_flops=reach.start_flops(budget),
         start_runs=START_RUNS,
         stop=STOP,
         grid_runs=len(study.ladder),
