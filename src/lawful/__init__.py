@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lawful import log
+    from lawful.campaign import run_campaign
     from lawful.command import Command, JSONLines, LogPattern, TableFile
     from lawful.conduct import run_study
     from lawful.fitting import Fit, fit
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from lawful.fitting.transfer import transfer
     from lawful.laws import Law
     from lawful.run import AdamW, Run, Schedule
-    from lawful.study import Question, Rung, Study, grid
+    from lawful.study import Question, Range, Rung, Study, grid
     from lawful.tables import Observations, read_runs
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "LogPattern",
     "Observations",
     "Question",
+    "Range",
     "Run",
     "Rung",
     "Schedule",
@@ -75,6 +77,7 @@ __all__ = [
     "power",
     "read_runs",
     "replay",
+    "run_campaign",
     "run_study",
     "simulate_campaign",
     "transfer",
@@ -89,6 +92,7 @@ _HOMES = {
     "LogPattern": "lawful.command",
     "Observations": "lawful.tables",
     "Question": "lawful.study",
+    "Range": "lawful.study",
     "Run": "lawful.run",
     "Rung": "lawful.study",
     "Schedule": "lawful.run",
@@ -115,6 +119,7 @@ _HOMES = {
     "power": "lawful.fitting.design",
     "read_runs": "lawful.tables",
     "replay": "lawful.fitting.replay",
+    "run_campaign": "lawful.campaign",
     "run_study": "lawful.conduct",
     "simulate_campaign": "lawful.fitting.simulate_campaign",
     "transfer": "lawful.fitting.transfer",

@@ -7,9 +7,9 @@ import itertools
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lawful.checks import NaturalInt, checked
 from lawful.command.trusted import trusted_commands
@@ -23,6 +23,9 @@ from lawful.storage.atomic import write_json
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 from lawful.study import Study, own_module, trusted_file
+
+if TYPE_CHECKING:
+    from lawful.planning.written import Plan
 
 POLL_SECONDS = 0.5
 Own = Callable[[], str | None]  # runs the study's own file; the module's name, for from_json
@@ -46,34 +49,40 @@ def run_study(
     data        where the raw data lies, as --data
     workers     processes; 0 means one per core on the CPU, as many as pay on a GPU
     """
-    from lawful.executors.local import Local, available_cores
-    from lawful.planning.commands import has_training, is_of_commands, plan_commands
+    from lawful.executors.local import Local
 
     executor = Local(workers=workers, device=device)
-    if not has_training(study):
-        planned = plan_commands(study, workers=workers, cores=available_cores())
-    else:
-        from lawful.planning.mixed import plan_mixed
-        from lawful.planning.plan import make_plan
-
-        planned = (plan_mixed if is_of_commands(study) else make_plan)(
-            study,
-            data=None if data is None else Path(data),
-            device_name=device,
-            workers=workers,
-            cores=available_cores(),
-            is_timed=False,
-        )
+    planned = planned_study(study, data=None if data is None else Path(data), workers=workers, device=device)
     planned.write(Path(folder))
+    train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=tell)
+    return concluded(Path(folder))
 
-    def say(what: str) -> None:
-        print(f"lawful: {what}", file=sys.stderr, flush=True)
 
-    train_study(Path(folder), executor, is_anchors_only=is_anchors_only, say=say)
-    page = conclude(Path(folder), own=lambda: own_module(planned.study, Path(folder)))
-    for label, reason in failed_runs(Path(folder)):
-        say(f"{label} failed: {reason}")
+def planned_study(study: Study, *, data: Path | None, workers: int, device: str) -> Plan:
+    """The plan of a study that code has declared, for this machine."""
+    from lawful.executors.local import available_cores
+    from lawful.planning.commands import has_training, is_of_commands, plan_commands
+
+    if not has_training(study):
+        return plan_commands(study, workers=workers, cores=available_cores())
+    from lawful.planning.mixed import plan_mixed
+    from lawful.planning.plan import make_plan
+
+    return (plan_mixed if is_of_commands(study) else make_plan)(
+        study, data=data, device_name=device, workers=workers, cores=available_cores(), is_timed=False
+    )
+
+
+def concluded(folder: Path) -> Path:
+    """As conclude, for notebooks and scripts: runs that failed are told of."""
+    page = conclude(folder, own=lambda: own_module(Store(folder).read_study(), folder))
+    for label, reason in failed_runs(folder):
+        tell(f"{label} failed: {reason}")
     return page
+
+
+def tell(what: str) -> None:
+    print(f"lawful: {what}", file=sys.stderr, flush=True)
 
 
 def train_study(
@@ -81,6 +90,7 @@ def train_study(
     executor: Executor,
     *,
     only: str = "*",
+    but: Collection[str] = (),
     is_anchors_only: bool = False,
     max_gpu_hours: float | None = None,
     watch: Callable[[], None] = lambda: None,
@@ -92,6 +102,7 @@ def train_study(
     from another run's weights come last.
 
     only             a glob over labels and ids (--only); the rest waits for a later resume
+    but              ids that are not tried now
     is_anchors_only  leave the held-out runs for a later resume
     max_gpu_hours    of the whole study, what has been spent included: no run begins that could take it above
     watch            called about twice a second
@@ -114,14 +125,14 @@ def train_study(
             "--max-gpu-hours: expected runs that say how many GPUs they take, as commands do (gpus=..., or "
             "--gpus-per-run beside --command), got none."
         )
-    waiting = groups(store, study, only)
+    waiting = groups(store, study, only, but)
     _say_costs(store, study, say)
     _train_affordable(folder, executor, waiting.anchors, watch, max_gpu_hours)
     if waiting.held_out:
         _say_costs(store, study, say)
     if waiting.held_out and not is_anchors_only and _may_begin(folder, waiting.held_out, say):
         _train_affordable(folder, executor, waiting.held_out, watch, max_gpu_hours)
-    if continued := groups(store, study, only).continued:
+    if continued := groups(store, study, only, but).continued:
         _train_affordable(folder, executor, continued, watch, max_gpu_hours)
     if not unfinished(store, study):
         shutil.rmtree(store.trunks, ignore_errors=True)  # a cache that nothing can use any more
@@ -185,6 +196,10 @@ class Unfinished(RuntimeError):
     """Runs have neither ended nor failed: something outside stopped them, or their time was over."""
 
 
+class OutOfTime(Unfinished):
+    """Runs did not begin, since they would not have ended in the time that the user gave."""
+
+
 def _train_affordable(
     folder: Path,
     executor: Executor,
@@ -235,7 +250,7 @@ def _train_groups(folder: Path, executor: Executor, waiting: list[list[str]], wa
         held |= held_now()
         stopped = {run_id for group in waiting for run_id in group} - held
         if late := stopped & job.left_out:
-            raise Unfinished(f"{len(late)} of the runs did not begin: they would not end within --max-hours")
+            raise OutOfTime(f"{len(late)} of the runs did not begin: they would not end within --max-hours")
         if stopped:
             raise Unfinished(f"{len(stopped)} of the runs that were started were stopped before their end")
         while held_now():
@@ -259,12 +274,12 @@ class Waiting(NamedTuple):
     continued: list[list[str]]
 
 
-def groups(store: Store, study: StudyPlan, only: str = "*") -> Waiting:
+def groups(store: Store, study: StudyPlan, only: str = "*", but: Collection[str] = ()) -> Waiting:
     """What is left to do, in groups. A group is a trunk, or the trunks that the plan stacks. In it the longest run
     comes first, since it leaves the checkpoints from which the shorter ones branch. The costliest group comes first, so
     that all workers end at about the same time."""
     wanted = expect_match(study, only)
-    left = {planned.run for planned in unfinished(store, study)}
+    left = {planned.run for planned in unfinished(store, study)} - set(but)
     wanted = [planned for planned in wanted if planned.run in left]
     own = [planned for planned in wanted if not planned.starts_from]
     continued = [planned for planned in wanted if planned.starts_from]

@@ -93,6 +93,7 @@ def _expect_no_strangers(store: Store, plan: StudyPlan) -> None:
     runs = store.folder / "runs"
     own = (runs, store.planning)
     found = [path for path in sorted(store.folder.iterdir()) if path not in own or not path.is_dir()]
+    found = [path for path in found if path != store.campaign]  # its rule is written first
     if runs.is_dir():
         planned = {run.run for run in plan.runs}
         found += [path for path in sorted(runs.iterdir()) if path.name not in planned]

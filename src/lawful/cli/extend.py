@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from lawful.errors import DeclarationError
 if TYPE_CHECKING:
     from lawful.planning.plan import Plan
     from lawful.schema import StudyPlan
+    from lawful.study import Study
 
 
 MOST_FORECASTS = 12  # that `lawful extend` prints
@@ -75,16 +77,10 @@ def extend(
 
 def _extension(folder: Path, former: StudyPlan, study: str | None, settings: dict[str, str], data: Path | None) -> Plan:
     """The plan of the study with the rungs that its module declares with these settings."""
-    from lawful import studies as built_in
     from lawful.executors.local import available_cores
     from lawful.planning.extend import plan_extension
-    from lawful.study import declare, import_file, scales_of, trusted_file
 
-    if study is not None or (own := trusted_file(former, folder)) is None:
-        module, path = built_in.find(study or former.name)
-    else:
-        module, path = import_file(own[0], sha256=own[1]), own[0]
-    declared = declare(module, former.scale if scales_of(module) else None, settings)
+    declared, path = declared_again(folder, former, study, settings)
     with planning_progress() as progress:
         return plan_extension(
             folder,
@@ -96,3 +92,17 @@ def _extension(folder: Path, former: StudyPlan, study: str | None, settings: dic
             study_file=path,
             progress=progress,
         )
+
+
+def declared_again(
+    folder: Path, former: StudyPlan, study: str | None, settings: Mapping[str, str]
+) -> tuple[Study, Path | None]:
+    """The study of a folder as its module declares it with these settings, and its own file."""
+    from lawful import studies as built_in
+    from lawful.study import declare, import_file, scales_of, trusted_file
+
+    if study is not None or (own := trusted_file(former, folder)) is None:
+        module, path = built_in.find(study or former.name)
+    else:
+        module, path = import_file(own[0], sha256=own[1]), own[0]
+    return declare(module, former.scale if scales_of(module) else None, settings), path

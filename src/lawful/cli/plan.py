@@ -81,7 +81,10 @@ def plan(
     if write is not None:
         raise DeclarationError("--write: expected --isoflop beside it; `lawful new FILE.py` begins a study.")
     declared = of_command.study(None, cores=1, gpus=0)
-    shown = plan_of(study, declared, scale, data, device, workers, stack, settings).study
+    whole, own_file = declared_study(study, declared, scale, settings)
+    shown = plan_declared(
+        whole, own_file, data=data, device=device, workers=workers, stack=stack, settings=given_settings(settings)
+    ).study
     shown = replace(shown, price_per_gpu_hour=price_per_gpu_hour)
     if anchors_only:
         shown = replace(shown, runs=tuple(planned for planned in shown.runs if not planned.held_out))
@@ -95,23 +98,11 @@ def plan(
     console().print(plan_table(shown))
 
 
-def plan_of(
-    name: str | None,
-    of_command: Study | None,
-    scale: str | None,
-    data: Path | None,
-    device: str,
-    workers: int,
-    stack: int,
-    settings: list[str] | None,
-    *,
-    is_elsewhere: bool = False,
-    kept: Mapping[str, str] | None = None,
-) -> Plan:
-    """kept    the options beside --command, which the plan keeps as its settings"""
+def declared_study(
+    name: str | None, of_command: Study | None, scale: str | None, settings: list[str] | None
+) -> tuple[Study, Path | None]:
+    """The study that the options declare, and its own file."""
     from lawful import studies as built_in
-    from lawful.executors.local import available_cores
-    from lawful.planning.commands import has_training, is_of_commands, plan_commands
     from lawful.study import declare
 
     given = given_settings(settings)
@@ -120,14 +111,31 @@ def plan_of(
             f"expected a study (a name, or the path of its Python file) or --command, got "
             f"{'both' if name else 'neither'}."
         )
-    own_file: Path | None = None
     if of_command is not None:
         if scale is not None or given:
             raise DeclarationError("--scale, --set: a study that is given by --command has none.")
-        study = of_command
-    else:
-        module, own_file = built_in.find(str(name))
-        study = declare(module, scale, given)
+        return of_command, None
+    module, own_file = built_in.find(str(name))
+    return declare(module, scale, given), own_file
+
+
+def plan_declared(
+    study: Study,
+    own_file: Path | None,
+    *,
+    data: Path | None,
+    device: str,
+    workers: int,
+    stack: int,
+    settings: Mapping[str, str],
+    is_elsewhere: bool = False,
+) -> Plan:
+    """settings    of --set, or the options beside --command: what the plan keeps
+    is_elsewhere   runs go to other machines
+    """
+    from lawful.executors.local import available_cores
+    from lawful.planning.commands import has_training, is_of_commands, plan_commands
+
     if not has_training(study):
         if data is not None or stack:
             raise DeclarationError("--data, --stack: the runs of this study are commands, which take their own.")
@@ -135,7 +143,7 @@ def plan_of(
             study,
             workers=workers,
             cores=available_cores(),
-            settings=given or kept,
+            settings=settings,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
         )
@@ -150,7 +158,7 @@ def plan_of(
             workers=workers,
             cores=available_cores(),
             stacked=stack,
-            settings=given,
+            settings=settings,
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
             is_elsewhere=is_elsewhere,

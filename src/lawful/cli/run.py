@@ -15,16 +15,31 @@ import typer
 
 from lawful.cli.announce import announce, say, say_warnings, tell
 from lawful.cli.asked import with_options
+from lawful.cli.campaigns import CampaignOptions, Train, expect_whole_rounds, study_of, trained_by
 from lawful.cli.commands import CommandOptions
-from lawful.cli.plan import plan_of
-from lawful.cli.study_options import Data, Price, Scale, Set, Stack, StudyName, Trust, TrustedLaws, allow, trust_laws
+from lawful.cli.plan import declared_study, plan_declared
+from lawful.cli.study_options import (
+    Data,
+    Price,
+    Scale,
+    Set,
+    Stack,
+    StudyName,
+    Trust,
+    TrustedLaws,
+    allow,
+    given_settings,
+    trust_laws,
+)
 from lawful.cli.terminal import answer_interrupts, console
 from lawful.cli.training_options import TrainingOptions
 from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
     from lawful.executors import Executor
+    from lawful.planning.plan import Plan
     from lawful.schema import StudyPlan
+    from lawful.study import Study
 
 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
@@ -48,10 +63,13 @@ def run(
     training: TrainingOptions,
     of_command: CommandOptions,
     price_per_gpu_hour: Price = None,
+    campaign: CampaignOptions,
 ) -> None:
     """Train a study's ladder, fit its laws and write its report. A run that is done already is not done again; another
-    study's folder is refused. With --command the study is a command line and its --grid. Ends with status 3 where runs
-    failed."""
+    study's folder is refused. With --command the study is a command line and its --grid. With --until, runs are chosen
+    in rounds, by the law of those before. Ends with status 3 where runs failed."""
+    from lawful.storage.layout import Store
+
     declared = of_command.study(out, cores=training.cpus_per_run, gpus=training.gpus_per_run)
     is_local = training.executor == "local"
     if declared is not None and is_local:  # the commands themselves say how many GPUs they take
@@ -59,21 +77,31 @@ def run(
     executor = training.make()
     if out is not None and out.exists() and not out.is_dir():
         raise DeclarationError(f"--out: expected a folder, or a name for a new one, got the file {out}.")
-    planned = plan_of(
-        study,
-        declared,
-        scale,
-        data,
-        executor.device,
-        training.workers,
-        stack,
-        settings,
-        is_elsewhere=not is_local,
-        kept=of_command.settings,
-    )
+    whole, own_file = declared_study(study, declared, scale, settings)
+    folder = out or Path("runs") / f"{whole.name}-{whole.scale}"
+
+    def plan(part: Study) -> Plan:
+        planned = plan_declared(
+            part,
+            own_file,
+            data=data,
+            device=executor.device,
+            workers=training.workers,
+            stack=stack,
+            settings=given_settings(settings) or of_command.settings,
+            is_elsewhere=not is_local,
+        )
+        return replace(planned, study=replace(planned.study, price_per_gpu_hour=price_per_gpu_hour))
+
+    if campaign.until is not None:
+        campaign.start(folder, whole, plan, training)
+        say_warnings(Store(folder).read_study())
+        _train_and_conclude(folder, executor, training, trained_by(folder, whole, executor, training, data))
+        return
+    campaign.expect_none(folder)
+    planned = plan(whole)
     _expect_match(planned.study, training.only)
-    folder = out or Path("runs") / f"{planned.study.name}-{planned.study.scale}"
-    replace(planned, study=replace(planned.study, price_per_gpu_hour=price_per_gpu_hour)).write(folder)
+    planned.write(folder)
     say_warnings(planned.study)
     _train_and_conclude(folder, executor, training)
 
@@ -85,15 +113,20 @@ def resume(
     trust: Trust = None,
     training: TrainingOptions,
 ) -> None:
-    """Go on with a study that was stopped, killed or limited by --only; ends with its report, and with status 3 where
-    runs failed."""
+    """Go on with a study or campaign that was stopped, killed or limited by --only; ends with its report, and with
+    status 3 where runs failed."""
     from lawful.storage.layout import Store
 
     study = Store(folder).read_study()
     trust_laws(law)
     allow(trust, study, folder)
+    executor = training.make()
+    if (declared := study_of(folder)) is not None:
+        expect_whole_rounds(training)
+        _train_and_conclude(folder, executor, training, trained_by(folder, declared, executor, training, None))
+        return
     _expect_match(study, training.only)
-    _train_and_conclude(folder, training.make(), training)
+    _train_and_conclude(folder, executor, training)
 
 
 def _expect_match(study: StudyPlan, only: str) -> None:
@@ -102,7 +135,10 @@ def _expect_match(study: StudyPlan, only: str) -> None:
     expect_match(study, only)
 
 
-def _train_and_conclude(folder: Path, executor: Executor, training: TrainingOptions) -> None:
+def _train_and_conclude(
+    folder: Path, executor: Executor, training: TrainingOptions, train: Train | None = None
+) -> None:
+    """train    what trains in place of the whole ladder"""
     from lawful.conduct import Unfinished, conclude, failed_runs, train_study
     from lawful.storage.layout import Store
     from lawful.study import own_module
@@ -113,15 +149,18 @@ def _train_and_conclude(folder: Path, executor: Executor, training: TrainingOpti
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends before it kills
     try:
         with nullcontext(lambda: None) if executor.is_echoed else _watching(folder) as watch:
-            train_study(
-                folder,
-                executor,
-                only=training.only,
-                is_anchors_only=training.anchors_only,
-                max_gpu_hours=training.max_gpu_hours,
-                watch=watch,
-                say=tell,
-            )
+            if train is not None:
+                train(watch)
+            else:
+                train_study(
+                    folder,
+                    executor,
+                    only=training.only,
+                    is_anchors_only=training.anchors_only,
+                    max_gpu_hours=training.max_gpu_hours,
+                    watch=watch,
+                    say=tell,
+                )
     except KeyboardInterrupt:
         of_commands = Store(folder).read_study().is_of_commands
         done = "every command was ended" if of_commands else "every run was checkpointed"

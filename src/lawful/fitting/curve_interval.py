@@ -16,6 +16,7 @@ from lawful.laws import Array, Axes
 from lawful.response import EDGE, Response
 
 
+@np.errstate(over="ignore")  # runs that determine nothing: the upper end is infinite
 def mean_interval(fit: FittedLaw, at: Mapping[str, float], level: float = LEVEL) -> tuple[float, float]:
     """Of the curve: widened percentiles of the draws where the fit's intervals are, else t; on the log of the loss, the
     logit of an accuracy between its ends, or another response as it is."""

@@ -37,6 +37,9 @@ def register_forecasts(folder: str | Path) -> Forecasts:
     written = read_forecasts(home)
     dated = [entry for entry in written.forecasts if entry.created]  # of runs that were added: they stand, too
     standing = written if has_begun else replace(written, forecasts=tuple(dated)) if dated else NOTHING
+    known = {(entry.question, entry.run) for entry in dated}
+    if to_come and known.issuperset((one.name, run.run) for one in study.questions for run in to_come):
+        return standing  # as `lawful extend` has just forecast them
     made, refused = _forecasts(home, study, study, to_come)
     added = _unknown(standing, made)
     if has_begun and not added and home.forecasts.exists():
@@ -51,12 +54,14 @@ def register_forecasts(folder: str | Path) -> Forecasts:
     return write_forecasts(home, created, (*standing.forecasts, *added), tuple(refused))
 
 
-def register_added(folder: str | Path, plan: StudyPlan) -> Forecasts:
+def register_added(folder: str | Path, plan: StudyPlan, answers: Sequence[Answer] | None = None) -> Forecasts:
     """Forecast the runs of a plan with more rungs, by the laws of the plan that is in the folder, before the new plan
     is written; what forecasts.json holds.
 
     Every new run of the ladder that has not begun is forecast, also one that will be fitted. What was registered before
     stands as it is. Each new forecast has its own date.
+
+    answers    of the folder's plan, where the caller has just made them; None: they are made here
     """
     home = Store(Path(folder))
     former = home.read_study()
@@ -64,7 +69,7 @@ def register_added(folder: str | Path, plan: StudyPlan) -> Forecasts:
     seen = begun(home, plan)
     to_come = [run for run in plan.runs if run.run not in known | seen and run.is_of_ladder]
     standing = read_forecasts(home)
-    made, refused = _forecasts(home, former, plan, to_come)
+    made, refused = _forecasts(home, former, plan, to_come, answers)
     now = _now()
     added = [replace(entry, created=now) for entry in _unknown(standing, made)]
     if not added and not refused:
@@ -82,7 +87,11 @@ def _unknown(standing: Forecasts, made: Sequence[Forecast]) -> list[Forecast]:
 
 
 def _forecasts(
-    home: Store, study: StudyPlan, plan: StudyPlan, runs: Sequence[PlannedRun]
+    home: Store,
+    study: StudyPlan,
+    plan: StudyPlan,
+    runs: Sequence[PlannedRun],
+    answers: Sequence[Answer] | None = None,
 ) -> tuple[list[Forecast], list[NoForecast]]:
     """The forecasts of these runs, and the questions that have none with their reason.
 
@@ -106,7 +115,7 @@ def _forecasts(
     to_come = Observations(tuple(row_to_come(plan, planned) for planned in runs), source=str(home.study))
     made: list[Forecast] = []
     refused = []
-    for answer in answer_study(home.folder):
+    for answer in answer_study(home.folder) if answers is None else answers:
         name = answer.question.name
         if answer.code == "no_value":
             raise TableError(f"question {name!r}: {answer.refusal}")

@@ -46,11 +46,12 @@ def predict_one(fit: FittedLaw, at: Mapping[str, float], interval: Interval, lev
     return Prediction(value, float(low), float(high), level, interval, where, factor, warnings, laws)
 
 
+@np.errstate(over="ignore")  # runs that determine nothing: the interval is from 0 to infinity
 def of_one_run(response: Response, value: float, low: float, high: float, reach: float) -> tuple[float, float]:
     """The curve's interval with one run's spread beside it. A run may lie below the chance level, which a law may not:
     its interval ends at 0 and 1."""
     if response.is_log:
-        down, up = np.hypot(np.log([value / low, high / value]), reach)
+        down, up = np.hypot(np.log([value / low if low else np.inf, high / value]), reach)
         return value * float(np.exp(-down)), value * float(np.exp(up))
     down, up = np.hypot([value - low, high - value], reach)
     ends = (value - float(down), value + float(up))

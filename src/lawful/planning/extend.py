@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lawful.errors import DeclarationError, StoreError
+from lawful.fitting.answers import Answer
 from lawful.fitting.forecast import register_added
 from lawful.fitting.registered import Forecasts
 from lawful.observe import statuses, write_observations
@@ -52,7 +53,7 @@ def plan_extension(
     ladder = [replace(rung, held_out=rung.held_out or rung.label in held_out) for rung in study.ladder]
     if not has_training(study):
         commands = plan_commands(
-            replace(study, ladder=ladder),
+            study.of_rungs(ladder),
             workers=former.workers,
             cores=cores,
             settings=settings,
@@ -62,7 +63,7 @@ def plan_extension(
         _expect_all_of(store, former, commands)
         return replace(commands, study=replace(commands.study, price_per_gpu_hour=former.price_per_gpu_hour))
     plan = (plan_mixed if is_of_commands(study) else make_plan)(
-        replace(study, ladder=ladder),
+        study.of_rungs(ladder),
         data=data,
         device_name=former.device,
         workers=former.workers,
@@ -79,16 +80,19 @@ def plan_extension(
     return replace(plan, study=_with_former(former, plan, {rung.label: rung for rung in ladder}))
 
 
-def write_extension(folder: Path, plan: Plan) -> Forecasts:
+def write_extension(folder: Path, plan: Plan, *, answers: Sequence[Answer] | None = None) -> Forecasts:
     """Register forecasts of the new runs, made by the laws of the runs that are there, then write the plan; what
-    forecasts.json holds. Stopped in between, the former plan stands and the same command goes on."""
+    forecasts.json holds. Stopped in between, the former plan stands and the same command goes on.
+
+    answers    of the plan that is there, where they are known
+    """
     made: list[Forecasts] = []
 
     def register() -> None:
         store = Store(folder)
         _expect_all_of(store, store.read_study(), plan)  # another process may have planned into it since
         write_observations(folder)
-        made.append(register_added(folder, plan.study))
+        made.append(register_added(folder, plan.study, answers))
 
     plan.write(folder, register=register)
     return made[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -65,8 +64,4 @@ def plan_mixed(
 
 
 def _part(study: Study, *, is_of_commands: bool) -> Study:
-    """The study with these rungs alone; what holds of the whole, such as its questions, need not hold of a part."""
-    part = copy.copy(study)
-    ladder = tuple(rung for rung in study.ladder if isinstance(rung.run, CommandRun) == is_of_commands)
-    object.__setattr__(part, "ladder", ladder)
-    return part
+    return study.of_rungs([rung for rung in study.ladder if isinstance(rung.run, CommandRun) == is_of_commands])

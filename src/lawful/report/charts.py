@@ -42,7 +42,7 @@ _RAMP_DARK = ("#8f7fd6", "#6b93d6", "#4fb3c4", "#43cba5", "#86dd72", "#cfd668")
 Symbol = Literal["circle", "square", "triangle", "diamond", "cross", "x"]
 SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "triangle", "diamond", "cross", "x")
 
-Kind = Literal["truth", "law", "residuals", "runs", "arms", "training"]
+Kind = Literal["truth", "law", "residuals", "runs", "arms", "training", "campaign"]
 Scale = Literal["log", "linear"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
@@ -126,7 +126,7 @@ class Chart:
     """`name` is also the figures' file name; `alt` tells a reader who cannot see the chart what it shows.
 
     kind        of what: planted values, a question's law or its residuals, the runs without a law, the arms side by
-                side, or training
+                side, training, or the rounds of a campaign
     question    the name of the question that a law's chart belongs to
     """
 

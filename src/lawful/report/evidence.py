@@ -19,6 +19,8 @@ from lawful.report.content import Content, Place
 from lawful.report.counted import Counts, beside_counts
 from lawful.report.tables import number
 from lawful.schema import Observation, PlannedRun, Question, StudyPlan, Warning
+from lawful.schema.campaign import Campaign
+from lawful.storage.campaigns import read_campaign
 from lawful.storage.json_files import object_of, read_bytes, read_json
 from lawful.storage.layout import Store
 
@@ -56,6 +58,7 @@ class Evidence:
     registered   the forecasts that were written before the held-out runs began
     shared_table of a page that leaves the folder: the table that it offers in place of observations.csv; empty: none
     against      a published law that is drawn beside the fitted ones of params and tokens
+    campaign     the record of the campaign that chose the runs
     """
 
     folder: Path
@@ -70,6 +73,7 @@ class Evidence:
     former: tuple[Observation, ...] = ()
     shared_table: bytes | None = None
     against: Published | None = None
+    campaign: Campaign | None = None
 
     @functools.cached_property
     def frontiers(self) -> dict[str, Frontier]:
@@ -207,6 +211,7 @@ def read_evidence(folder: Path) -> Evidence:
         counts=counts.by_corpus,
         registered=read_forecasts(here),
         curves=_read_curves(here, [planned.run for planned in study.runs]),
+        campaign=read_campaign(here),
     )
 
 

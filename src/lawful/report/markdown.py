@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lawful.report import answer_tables, arms, rates, study_tables, tables, truth, words
+from lawful.report import answer_tables, arms, campaign, rates, study_tables, tables, truth, words
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence
 from lawful.report.rests_on import rests_on
@@ -62,6 +62,10 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
             parts += [f"## {markdown_text(table.title)}", _table(table)]
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
+    if evidence.campaign:
+        parts += [f"## {campaign.TITLE}", *map(markdown_text, campaign.campaign_sentences(evidence.campaign))]
+        parts += _pictures([chart for chart in drawn if chart.kind == "campaign"])
+        parts.append(_table(campaign.campaign_table(evidence.campaign)))
     parts += _doubts(evidence)
     parts += (part for content in evidence.plugin_contents["doubts"] for part in content.markdown)
     if (about_rates := rates.rates(evidence)) is not None:

@@ -12,6 +12,8 @@ from lawful.errors import MissingDependency
 from lawful.report import answer_tables, parts, rates, study_tables, tables, truth, words
 from lawful.report.arms import arm_charts
 from lawful.report.calculator import calculator, has_calculator
+from lawful.report.campaign import TITLE as CAMPAIGN
+from lawful.report.campaign import campaign_chart, campaign_section
 from lawful.report.charts import Chart
 from lawful.report.evidence import Evidence, read_evidence
 from lawful.report.figures import write_figures
@@ -57,9 +59,9 @@ def all_charts(evidence: Evidence) -> list[Chart]:
     """Every chart; of two that show the arms along one axis, the one with their laws' bands."""
     with_laws = arm_charts(evidence)
     known = {chart.x for chart in with_laws}
-    planted = [chart for chart in (truth_chart(evidence),) if chart]
+    single = [chart for chart in (truth_chart(evidence), campaign_chart(evidence)) if chart]
     drawn = [
-        *planted,
+        *single,
         *with_laws,
         *(chart for chart in gallery(evidence) if chart.kind != "arms" or chart.x not in known),
     ]
@@ -77,6 +79,7 @@ def page(evidence: Evidence, drawn: Sequence[Chart], *, live: Html | None = None
         law(evidence, rest),
         *other_questions(evidence, rest),
         all_arms(evidence),
+        campaign_section(evidence, drawn),
         calculator(evidence),
         _doubts(evidence),
         *(content.html for content in evidence.plugin_contents["doubts"]),
@@ -106,7 +109,7 @@ def _footer(evidence: Evidence) -> str:
 def leading_chart(evidence: Evidence, drawn: Sequence[Chart]) -> Chart | None:
     """The one chart that shows the answer: it leads the page."""
     if not evidence.answers:
-        return next((chart for chart in drawn if chart.kind not in ("training", "residuals")), None)
+        return next((chart for chart in drawn if chart.kind not in ("training", "residuals", "campaign")), None)
     planted = next((chart for chart in drawn if chart.kind == "truth"), None)
     if planted is not None:
         return planted
@@ -210,6 +213,7 @@ def _navigation(evidence: Evidence) -> Html:
         for answer in evidence.answers[1:]
         if not evidence.parent(answer)
     ]
+    entries += [("#campaign", CAMPAIGN)] if evidence.campaign else []
     entries += [("#calculator", "Calculator")] if has_calculator(evidence) else []
     entries += [("#doubts", "Doubts"), ("#training", "Training")] if evidence.curves else [("#doubts", "Doubts")]
     entries += [("#runs", "Runs"), ("#repeat", "Repeat it")]

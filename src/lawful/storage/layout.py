@@ -24,6 +24,8 @@ class Store:
 
     FOLDER/study.json                     the declaration, its rungs and questions (written by the plan)
     FOLDER/planning/                      who writes the plan now
+    FOLDER/campaign.json                  of a campaign: its rule, and every choice before its runs begin
+    FOLDER/campaigning/                   who runs the campaign now
     FOLDER/runs/ID/run.json               the Run, complete
     FOLDER/runs/ID/claims/TOKEN/          who is at it now (TOKEN.over: who was last), and what it has not committed yet
     FOLDER/runs/ID/metrics.jsonl          the record of training, a line per logged step
@@ -57,6 +59,15 @@ class Store:
     def planning(self) -> Path:
         """The claim of the process that writes the plan."""
         return self._at("planning")
+
+    @property
+    def campaign(self) -> Path:
+        return self._at("campaign.json")
+
+    @property
+    def campaigning(self) -> Path:
+        """The claim of the process that runs the campaign."""
+        return self._at("campaigning")
 
     @property
     def observations(self) -> Path:
@@ -184,7 +195,7 @@ def mirror(folder: Path, into: Path) -> Store:
     into.mkdir(parents=True)
     if Store(folder).observations.exists():  # it may hold rows that no run explains any more
         shutil.copyfile(Store(folder).observations, Store(into).observations)
-    for name in ("study.json", "runs", "forecasts.json", "baselines.json", "samples"):
+    for name in ("study.json", "runs", "forecasts.json", "baselines.json", "campaign.json", "samples"):
         expect_own(folder / name)
         (into / name).symlink_to((folder / name).absolute())
         allow_link(into / name)

@@ -13,6 +13,7 @@ from lawful.study.file import own_module as own_module
 from lawful.study.file import scales_of as scales_of
 from lawful.study.file import settings_of as settings_of
 from lawful.study.file import trusted_file as trusted_file
+from lawful.study.ranges import Range as Range
 from lawful.study.rungs import Coordinates as Coordinates
 from lawful.study.rungs import Rung as Rung
 from lawful.study.rungs import bracket as bracket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +30,8 @@ class Study:
     faults      what is known to be wrong with this design as evidence; the plan and the report print it
     reported    figures that others published for rungs of this ladder, laid beside ours: each {"at": coordinates,
                 name: value, ...}
+    offered     rungs beside the ladder that a campaign (`lawful run --until`) may choose; those of the ladder that are
+                marked so (Rung.is_offered) are moved here
     """
 
     name: str
@@ -40,13 +43,24 @@ class Study:
     scale: str = "quick"
     faults: Sequence[str] = ()
     reported: Sequence[Mapping[str, Any]] = ()
+    offered: Sequence[Rung] = ()
 
     def __post_init__(self) -> None:
         head = f"study {shown(self.name)} cannot be planned"
         refuse_lines(head, [f"{problem}." for problem in field_problems(self).values()])
-        marked = [replace(rung, held_out=rung.held_out or self._matches_held_out(rung)) for rung in self.ladder]
-        object.__setattr__(self, "ladder", tuple(marked))
+        given = [*self.ladder, *(replace(rung, is_offered=True) for rung in self.offered)]
+        marked = [replace(rung, held_out=rung.held_out or self._matches_held_out(rung)) for rung in given]
+        object.__setattr__(self, "ladder", tuple(rung for rung in marked if not rung.is_offered))
+        object.__setattr__(self, "offered", tuple(rung for rung in marked if rung.is_offered))
         refuse_lines(head, [*self._of_names(), *self._of_ladder(), *self._of_reported(), *self._of_questions()])
+
+    def of_rungs(self, ladder: Sequence[Rung]) -> Study:
+        """With this ladder alone, unchecked: what holds of the whole, such as its questions, need not hold of a
+        part."""
+        part = copy.copy(self)
+        object.__setattr__(part, "ladder", tuple(ladder))
+        object.__setattr__(part, "offered", ())
+        return part
 
     @property
     def _axes(self) -> dict[str, list[Coordinate]]:
@@ -92,7 +106,7 @@ class Study:
                 )
         labels: dict[str, str] = {}
         runs_of: dict[str, str] = {}
-        for rung in self.ladder:
+        for rung in (*self.ladder, *self.offered):
             if runs_of.setdefault(rung.label, rung.run.id) != rung.run.id:
                 problems.append(
                     f"ladder: two different runs are called {rung.label}; give them a coordinate that tells them apart."

@@ -22,6 +22,7 @@ from lawful.command.planned import planned_command
 from lawful.errors import DeclarationError, LawfulError
 from lawful.run import Run
 from lawful.schema import Coordinate, Observation, PlannedRun
+from lawful.study.ranges import Range
 
 MOST_RUNGS = 100_000  # of a grid; more is a slip, and would fill the memory before anybody is told
 
@@ -36,12 +37,14 @@ class Rung:
     run         a Run, or a Command, which is filled in with the coordinates
     bracket     how many times the rate of the rung whose other coordinates it shares; never fitted, only looked at for
                 whether the ladder's own rate is the best of those tried. Its coordinate is called `rate`
+    is_offered  not of the ladder: a campaign (`lawful run --until`) may choose it
     """
 
     at: Coordinates
     run: Run | CommandRun
     held_out: bool = False
     bracket: PositiveFloat | None = None
+    is_offered: bool = False
 
     def __init__(
         self,
@@ -50,8 +53,9 @@ class Rung:
         run: Run | Command | CommandRun,
         held_out: bool = False,
         bracket: float | None = None,
+        is_offered: bool = False,
     ) -> None:
-        given = {"at": at, "run": run, "held_out": held_out, "bracket": bracket}
+        given = {"at": at, "run": run, "held_out": held_out, "bracket": bracket, "is_offered": is_offered}
         for name, value in given.items():
             object.__setattr__(self, name, value)
         if not isinstance(run, (Run, Command, CommandRun)):
@@ -142,9 +146,13 @@ def is_of_ladder(rung: Rung) -> bool:
     return rung.bracket is None and rung.starts_from is None
 
 
-def grid(rung: Callable[..., Run | Command], **axes: Sequence[Coordinate]) -> list[Rung]:
+def grid(rung: Callable[..., Run | Command], **axes: Sequence[Coordinate] | Range) -> list[Rung]:
     """Every combination of the axes' values, as rungs of the run that `rung(**coordinates)` returns. What is wrong with
-    any of them is told of all at once."""
+    any of them is told of all at once.
+
+    An axis may be a Range. The combinations that only a campaign may choose are marked (`Rung.is_offered`), and are not
+    of the ladder."""
+    of_ladder = {name: set(values.ladder) for name, values in axes.items() if isinstance(values, Range)}
     levels = {name: _levels(name, values) for name, values in axes.items()}
     _expect_arguments("grid", rung, levels)
     empty = [name for name, values in levels.items() if len(values) == 0]
@@ -157,7 +165,8 @@ def grid(rung: Callable[..., Run | Command], **axes: Sequence[Coordinate]) -> li
     for point in product(*levels.values()):
         at = dict(zip(levels, point, strict=True))
         try:
-            rungs.append(Rung(at=at, run=rung(**at)))
+            is_offered = any(at[name] not in values for name, values in of_ladder.items())
+            rungs.append(Rung(at=at, run=rung(**at), is_offered=is_offered))
         except LawfulError as error:
             wrong.setdefault(str(error), []).append(",".join(f"{name}={value}" for name, value in at.items()))
     refuse_lines(
@@ -180,6 +189,8 @@ def largest(axis: str, values: Sequence[Coordinate]) -> dict[str, Coordinate]:
 
 
 def _levels(name: str, values: Any) -> tuple[Coordinate, ...]:
+    if isinstance(values, Range):
+        return values.reachable
     if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
         raise DeclarationError(f"grid: {name}: expected a sequence of values, got {shown(values)}.")
     if len(values) > MOST_RUNGS:
