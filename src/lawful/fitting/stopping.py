@@ -27,8 +27,8 @@ LEAST_RUNGS = 4  # levels of each axis: three fix a curve with a floor, the four
 RULE = (
     f"The goal is reached at the first look at which the 95 % interval, widened {WIDENED:g} times about its middle, is "
     f"as narrow as the goal asks; each axis has {LEAST_RUNGS} levels and {LEAST_REPLICATES} runs repeat a point, as "
-    "far as the runs that can be done allow; and without the runs at any one point the answer moves by no more than the "
-    "goal's half-width. A look is a fit of all runs that have ended."
+    "far as the runs that can be done allow; and without the runs at any one point the answer moves by no more than "
+    "the goal's half-width. A look is a fit of all runs that have ended."
 )
 
 
