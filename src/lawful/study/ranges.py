@@ -15,7 +15,7 @@ class Range:
     """An axis of a grid from `low` to `high`, in place of a list of its values.
 
     The ladder has `levels` values, evenly spaced in their logarithm. A campaign (`lawful run --until`) may also choose
-    the values half way between two of them. Whole ends give whole numbers.
+    the values half way between two of them. Whole ends give whole numbers: 1_000_000, not 1e6.
 
     Parameters
     ----------
