@@ -10,6 +10,7 @@ import pytest
 from lawful.errors import LawfulError, TableError
 from lawful.response import Response, told
 from lawful.tables import read_runs
+from lawful.tables.roles import same_in_words
 
 COMPUTE = (1e18, 1e19, 1e20, 1e21)
 SHARES = (0.26, 0.35, 0.52, 0.7)
@@ -141,3 +142,17 @@ def test_a_table_that_was_read_for_one_metric_is_read_anew_for_another() -> None
 def test_an_error_rate_is_in_no_accuracy() -> None:
     rows = [{"params": 1e7 * 2**i, "top1_error": 0.5 - 0.05 * i} for i in range(6)]
     assert read_runs(rows, loss="top1_error").loss_unit == "error rate"
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "found"),
+    [
+        ("params_non_vocab", ["Non_vocab_parameters", "vocab_size"], "Non_vocab_parameters"),
+        ("params_vocab", ["Non_vocab_parameters", "vocabulary_params"], "vocabulary_params"),
+        ("params_vocab", ["vocab_params", "vocabulary parameters"], None),  # either could be meant
+        ("params_vocab", ["vocab_params", "params_vocab"], "params_vocab"),
+        ("params_vocab", ["vocabulary"], None),  # a size is no number of parameters
+    ],
+)
+def test_an_input_of_a_law_is_the_column_of_the_same_words(name: str, columns: list[str], found: str | None) -> None:
+    assert same_in_words(name, columns) == found

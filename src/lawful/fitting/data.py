@@ -24,7 +24,7 @@ from lawful.tables import Observations, as_text, is_empty, read_by_role
 from lawful.tables.lacking import lacking
 from lawful.tables.pooled import best_of, pooled, unread
 from lawful.tables.responses import NOTHING, Asked
-from lawful.tables.roles import shell_word
+from lawful.tables.roles import same_in_words, shell_word
 
 LEAST_LEVELS = 3  # two levels of an axis fix a line, not a curve
 ALIKE = 0.05  # standard errors of arms that differ by less, relatively, weigh rows alike
@@ -265,13 +265,13 @@ def _axes_values(observations: Observations, law: Law, column: dict[str, str]) -
         elif axis == "flops" and {"params", "tokens"} <= column.keys():
             values[axis] = observations.numbers(column["params"]) * observations.numbers(column["tokens"]) * 6
             column[axis] = _derived(axis, column)
-        elif axis in observations.columns and axis not in ROLES:
-            values[axis] = observations.numbers(axis)
-            column[axis] = axis
+        elif axis not in ROLES and (own := same_in_words(axis, observations.columns)) is not None:
+            values[axis] = observations.numbers(own)
+            column[axis] = own
             if (values[axis] < 0).any() or not (values[axis] > 0).any():
                 row = int(np.argmin(values[axis]))
                 raise TableError(
-                    f"{observations.source}: column {axis!r}: a formula reads numbers from 0 on, some above it, got "
+                    f"{observations.source}: column {own!r}: a formula reads numbers from 0 on, some above it, got "
                     f"{values[axis][row]:g} in {_run_of(observations.rows[row])}. Leave such rows out, or add a column."
                 )
         else:

@@ -161,7 +161,11 @@ def unsuspected(fit: FitRecord, law: Law, of_sisters: float = LESS_LIKELY) -> Al
     points = [point, *_sister_points(point, data)]
     laws = [_sister(_name(one), one, data) for one in points]
     counts = np.array([_sought(one) + 1 for one in points])
-    scores, _ = _compared(points, np.array([one.residuals_log for one in points]), counts, data)
+    away = np.array([one.residuals_log for one in points])
+    scores, _ = _compared(points, away, counts, data)
+    if not np.isfinite(scores[0]) and fit.data.response.is_share:  # a wrong law's rows of one cluster are off together
+        squares = np.maximum(np.square(away).sum(axis=1), 1e-300)
+        scores = data.n * np.log(squares) + [for_parameters(data.n, k) for k in counts]
     if not np.isfinite(scores[0]):
         return None
     scores = _without_again(scores, np.array([law.rmse_log for law in laws]), len(points))

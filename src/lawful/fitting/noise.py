@@ -102,7 +102,7 @@ def _measure(point: Point, data: Sample) -> Noise:
     pseudo = pseudo_values(point, point.residuals)
     inside = _share_inside(point)
     least = LEAST_VARIANCE * (1.0 if point.problem.is_log else point.problem.typical**2)
-    variance = max(float((pseudo**2).sum()) / max(n - p, 1), least)
+    variance = max(float((pseudo**2).sum()) / max(_informative(point, data) - p, 1), least)
     unit = point.problem.units()[free]  # so that losses of 1e-10 leave the slopes of one order
     basis, mixing = np.linalg.qr(slopes * unit)  # the slopes are nearly collinear; an orthonormal basis of them is not
     inverse = unit[:, None] * np.linalg.pinv(mixing, rcond=1e-14)
@@ -121,6 +121,15 @@ def _measure(point: Point, data: Sample) -> Noise:
     split = _split(basis, inverse, pseudo, data.cluster, least)
     inner = split.row * np.eye(p) + split.shared * split.sums.T @ split.sums
     return Noise(split.row, split.shared, plain, inverse @ inner @ inverse.T, steepness, n, split)
+
+
+def _informative(point: Point, data: Sample) -> float:
+    """How many rows say something of the noise. A share whose law is nearer to 0 or 1 than `Response.noise` takes it
+    scatters less than its weight says: such a row counts by its part of that variance."""
+    if not data.response.is_share:
+        return float(data.n)
+    fitted = np.clip(point.fitted, 0.0, 1.0)
+    return float((fitted * (1 - fitted) / np.maximum(np.square(data.response.noise(fitted)), 1e-300)).clip(max=1).sum())
 
 
 def pseudo_values(point: Point, residuals: Array) -> Array:

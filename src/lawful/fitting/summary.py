@@ -10,6 +10,7 @@ from lawful.fitting.headline_text import Headline
 from lawful.fitting.number_text import interval, rounded, symbol_of
 from lawful.fitting.plot import as_image
 from lawful.fitting.records import Parameter
+from lawful.tables.roles import shell_word
 
 DASH = "-"
 SHOWN = 3  # laws of a ranking
@@ -139,6 +140,11 @@ def ranking_lines(fit: FittedLaw) -> list[str]:
         parts = ", ".join(f"{kind} {_hundredths(error)} {unit}" for kind, error in one.left_out.items())
         mark = " (fitted here)" if one.law == fit.law else ""
         out.append(f"{place}. {one.law}{mark}: error on runs left out {_hundredths(one.error)} {unit} ({parts})")
+    if places and places[0][1].law != fit.law:
+        best = places[0][1].law
+        out.append(
+            f"The parameters above are those of {fit.law}, not of the first; --law {shell_word(best)} gives these."
+        )
     return out
 
 

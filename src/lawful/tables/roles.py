@@ -338,6 +338,22 @@ def measure_of(column: str) -> str:
     return next((kind.measure for kind in _kinds_of_loss(name) if kind.measure), name.measure or other)
 
 
+_ALSO = {"parameters": "params", "parameter": "params", "param": "params", "vocabulary": "vocab", "n": "", "num": ""}
+
+
+def same_in_words(name: str, columns: Sequence[str]) -> str | None:
+    """The column of this name; else the only one whose name is of the same words: Non_vocab_parameters of
+    params_non_vocab, vocabulary_size of vocab_size."""
+
+    def words(text: str) -> frozenset[str]:
+        return frozenset(_ALSO.get(word, word) for word in name_of(text).key.split("_")) - {"", "of"}
+
+    if name in columns:
+        return name
+    alike = [column for column in columns if words(column) == words(name)]
+    return alike[0] if len(alike) == 1 else None
+
+
 def _is_used(numbers: Numbers) -> bool:
     return bool(np.isfinite(numbers).any())
 
