@@ -64,6 +64,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, options: tu
 def test_a_campaign_of_a_command_line_goes_on_by_the_same_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # the code of a command is that of the folder in which it runs
     monkeypatch.setattr("lawful.conduct.conclude", lambda folder, *_, **__: folder)  # the page takes seconds
     monkeypatch.setattr("lawful.cli.run.announce", lambda *_: None)
     study_file(tmp_path)
