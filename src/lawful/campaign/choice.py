@@ -11,9 +11,9 @@ from lawful.campaign.candidates import Candidate, space_filling
 from lawful.campaign.rule import Reach, costs, look
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import Answer
-from lawful.fitting.goal import fitting_goal, half_width_of, read_goal
 from lawful.fitting.next_runs import BRANCH, NextRuns, next_runs
 from lawful.fitting.result import Fit
+from lawful.fitting.stopping import WIDENED, has_reached
 from lawful.observe import write_observations
 from lawful.schema.campaign import Campaign, End, Look, Round, RoundKind
 from lawful.storage.layout import Store
@@ -38,32 +38,33 @@ def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | E
     answer = next(one for one in answers if one.name == rule.question)
     fit = answer.fit
     found = _chosen(fit, campaign, payable, done, left, Store(folder)) if fit is not None and payable else None
-    width, is_reached = _standing(fit, campaign, found)
+    width, reached = _standing(fit, campaign, payable)
     table = [[str(row.get(name, "")) for name in READ] for row in rows if not row.get("left_plan")]
     seen = look(width, campaign.spent, table)
     said = f"half-width {said_width(width)}, {campaign.enough:.3g} is enough"
-    if is_reached:
-        return End(ending="met", why=said, look=seen), answers
+    if reached:
+        return End(ending="met", why=reached, look=seen), answers
     if not payable:
         what = "the cheapest run costs more" if to_come else "every run was chosen"
         return End(ending="spent", why=f"{said}; {left:.3g} FLOPs are left, and {what}", look=seen), answers
     if found is not None and fit is not None and found.runs:
         batch = _within(_candidates(found, payable, fit), left)
         chosen = _round(campaign, "chosen", batch, found.runs[0].why, seen)
-        return replace(chosen, expected=found.expected if math.isfinite(found.expected) else None), answers
+        expected = WIDENED * found.expected  # as the goal is judged
+        return replace(chosen, expected=expected if math.isfinite(expected) else None), answers
     why = f"no law can be fitted yet ({answer.refusal})" if fit is None else "no run is expected to narrow the answer"
     more = space_filling(payable, done, rule.batch, left)
     return _round(campaign, "space-filling", more, f"{why}: runs far from those that are done", seen), answers
 
 
-def _standing(fit: Fit | None, campaign: Campaign, found: NextRuns | None) -> tuple[float | None, bool]:
-    """The half-width of the goal's interval, and whether the goal is reached: it is narrow enough, and nothing that is
-    payable is needed for the floors of rungs and replicates."""
+def _standing(fit: Fit | None, campaign: Campaign, payable: Sequence[Candidate]) -> tuple[float | None, str]:
+    """The half-width by which the goal is judged (None where there is none), and what the look found; empty where the
+    goal is not reached."""
     if fit is None:
-        return None, False
-    width = half_width_of(fitting_goal(read_goal(campaign.rule.goal), fit), fit) if found is None else found.now
-    is_reached = width <= campaign.enough if found is None else not found.runs
-    return width if math.isfinite(width) else None, is_reached
+        return None, ""
+    axes = _columns(fit)
+    seen = has_reached(fit, campaign.rule.goal, candidates=[one.at(axes) for one in payable])
+    return seen.half_width if math.isfinite(seen.half_width) else None, seen.why if seen.is_reached else ""
 
 
 def held_out_round(campaign: Campaign, reach: Reach) -> Round | None:

@@ -12,6 +12,7 @@ from lawful.campaign.candidates import Candidate, asked_question, candidates_of,
 from lawful.command import CommandRun
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.goal import read_goal
+from lawful.fitting.stopping import RULE
 from lawful.planning.written import versions
 from lawful.schema import Coordinate
 from lawful.schema.campaign import Campaign, Look, Round, Rule
@@ -21,10 +22,7 @@ from lawful.study import Rung, Study, planned_run
 START_SHARE = 0.25  # of the budget, or of the ladder where that costs less: the first runs are chosen blindly
 START_RUNS = 8  # three more than the five parameters of a law of N and D: two for its form, one for the noise
 HELD_OUT_SHARE = 0.25  # of the budget, the most that the forecast at the end may cost
-STOP = (
-    "when, after a round, the half-width of the goal's 95 % interval is at most the goal's and the floors of rungs and "
-    "replicates are met; or when what is left of the budget pays no run that can be chosen"
-)
+STOP = f"{RULE} Or the choosing ends when what is left of the budget pays no run that can be chosen."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ def campaign_sentences(campaign: Campaign) -> list[str]:
         f"{spent} in {tables.many(len(campaign.rounds), 'round')}, of a budget of {tables.flops(rule.budget)}. "
         f"{ladder}: this is {share} of it.",
         f"The rule was written on {campaign.created}, before the first run (SHA-256 {campaign.rule_sha256[:16]}), and "
-        f"each choice before its runs. The campaign ends {rule.stop}.",
+        f"each choice before its runs. {rule.stop}",
     ]
 
 
@@ -67,8 +67,8 @@ def campaign_chart(evidence: Evidence) -> Chart | None:
         name="campaign",
         kind="campaign",
         title="The half-width of the answer over what was spent",
-        caption=f"Each mark is the half-width of the 95 % interval of {what} after the runs so far. The whole ladder "
-        f"takes {tables.flops(campaign.rule.grid_flops)}.",
+        caption=f"Each mark is the half-width of the 95 % interval of {what} after the runs so far, widened by the "
+        f"rule. The whole ladder takes {tables.flops(campaign.rule.grid_flops)}.",
         alt=f"Half-width of the answer after each round, from {widths[0]:.3g} to {widths[-1]:.3g}; the goal is "
         f"{campaign.enough:.3g}.",
         x=Axis(title="Spent", suffix=" FLOPs", is_flops=True),
