@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from lawful.errors import LawfulError, StoreError
 from lawful.storage import lease as lease_module
-from lawful.storage.atomic import open_log, write_folder, write_json, write_text, write_whole
+from lawful.storage.atomic import MANY, open_log, write_folder, write_json, write_many_json, write_text, write_whole
 from lawful.storage.json_files import plain, read_json, read_jsonl
 from lawful.storage.layout import Store, mirror
 from lawful.storage.lease import LeaseLost, claimed, is_claimed
@@ -41,6 +42,30 @@ def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(
     monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), replace(a, b))[1])
     write_text(tmp_path / "a.txt", "whole")
     assert events == ["fsync", "rename", "fsync"]
+
+
+def test_many_files_are_written_as_one_is_and_the_disk_is_waited_for_before_and_after_the_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(os, "sync", lambda: events.append("sync"))
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), replace(a, b))[1])
+    odd = {"é": ["\ud800", 1e-7, 3 * 10**20, math.nan], "empty": {}}
+    contents = {tmp_path / f"{i}" / "run.json": {"i": i, **odd} for i in range(MANY)}
+    write_many_json(contents)
+    assert events == ["sync", *["rename"] * MANY, "sync"]
+    for path, value in contents.items():
+        assert path.read_text() == json.dumps(plain(value), indent=1) + "\n"
+        assert os.listdir(path.parent) == ["run.json"]
+
+
+def test_many_files_of_which_one_cannot_be_written_leave_no_rubbish_and_none_of_them(tmp_path: Path) -> None:
+    contents = {tmp_path / f"{i}" / "run.json": {"i": i} for i in range(MANY)}
+    (tmp_path / f"{MANY - 1}").write_text("a file where a folder should be")
+    with pytest.raises(OSError):
+        write_many_json(contents)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
 
 
 def test_a_torn_last_line_of_a_record_is_left_out(tmp_path: Path) -> None:
