@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
 import os
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from lawful.storage.json_files import plain
+from lawful.storage.json_files import as_text
 from lawful.storage.lease import Lease, LeaseLost
 
 MANY = 64  # files from which on the disk is waited for once for all of them
@@ -123,18 +122,7 @@ def write_bytes(path: Path, data: bytes, *, lease: Lease | None = None) -> None:
 
 
 def write_json(path: Path, value: Any, *, lease: Lease | None = None) -> None:
-    write_bytes(path, _as_json(value), lease=lease)
-
-
-def _as_json(value: Any) -> bytes:
-    """As json.dumps(indent=1), which is written in Python and ten times as slow."""
-    import msgspec
-
-    content = plain(value)
-    try:
-        return msgspec.json.format(json.dumps(content, allow_nan=False).encode(), indent=1) + b"\n"
-    except msgspec.DecodeError:  # half a character, which Python's JSON can spell
-        return json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
+    write_text(path, as_text(value) + "\n", lease=lease)
 
 
 def write_many_json(contents: Mapping[Path, Any]) -> None:
@@ -155,7 +143,7 @@ def write_many_json(contents: Mapping[Path, Any]) -> None:
                 descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
                 written[path] = Path(temporary)
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(_as_json(value))
+                    file.write(as_text(value).encode() + b"\n")
                 os.chmod(temporary, mode)
         os.sync()
         for path, made in written.items():
