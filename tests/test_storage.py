@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -369,3 +371,40 @@ def test_json_of_deep_lists_is_refused(tmp_path: Path, nest: str) -> None:
     (tmp_path / "a.json").write_text('{"x": ' + nest + "}")
     with pytest.raises(StoreError, match="nested too deeply"):
         read_json(tmp_path / "a.json")
+
+
+HUNDRED = """
+import os, sys, time
+from pathlib import Path
+from lawful.storage.atomic import write_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed
+
+store, runs = Store(Path(sys.argv[1])), [f"run{i}" for i in range(8)]
+for run in runs:
+    store.claim(run).mkdir(parents=True)
+children = []
+for _ in range(100):
+    if not (child := os.fork()):
+        while not (store.folder / "go").exists():
+            time.sleep(0.005)
+        for run in runs:
+            with claimed(store.claim(run)) as lease:
+                if lease is not None and not store.result(run).exists():
+                    with (store.folder / "committed").open("a") as file:
+                        file.write(f"{run}\\n")
+                    write_json(store.result(run), {"by": os.getpid()}, lease=lease)
+        os._exit(0)
+    children.append(child)
+(store.folder / "go").touch()
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its workers by fork")
+def test_a_hundred_processes_that_go_for_the_same_runs_commit_each_once(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", HUNDRED, tmp_path], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    committed = (tmp_path / "committed").read_text().split()
+    assert sorted(committed) == [f"run{i}" for i in range(8)]
