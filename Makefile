@@ -148,7 +148,7 @@ SUPPORTED := import sys; v = sys.version_info[:2]; \
     v > (3, 13) and sys.exit("it is Python %d.%d, which lawful has not been tested with" % v); \
     import ensurepip, venv; print("usable")
 
-$(INSTALLED): pyproject.toml constraints.txt src/lawful/__init__.py
+$(INSTALLED): pyproject.toml constraints.txt
 	@if ! [ -x $(BIN)/python ] || [ "$$($(BIN)/python -c '$(SUPPORTED)' 2> /dev/null)" != usable ]; then \
 	    python=""; \
 	    for candidate in $${PYTHON:-python3.11 python3.12 python3.13 python3 python}; do \
