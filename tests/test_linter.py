@@ -404,3 +404,17 @@ def test_every_column_that_the_linter_reads_is_one_that_a_run_writes(toy_folder:
     linter.observed([*study.runs, *tried], [Watched(row, of_rows) for row in observations(folder)])
     assert of_rows <= observations(folder)[0].keys()
     assert {"status", "loss", "masks_padding", "run"} <= of_rows
+
+
+def test_the_confounds_of_commands_are_found_without_comparing_each_run_with_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """10,000 runs were compared with one another: 50 million times."""
+    rungs = [rung(params, seed=seed) for params in SIZES for seed in range(2)]
+
+    def refuse(one: object, other: object) -> bool:
+        raise AssertionError("two runs were compared")
+
+    monkeypatch.setattr(PlannedRun, "__eq__", refuse)
+    assert linter.declared_commands(rungs) == []
+    assert [one.code for one in linter.declared_commands(rungs[:4])] == ["few-sizes"]

@@ -269,7 +269,7 @@ def test_a_plan_whose_writing_was_cut_short_goes_on(tmp_path: Path, monkeypatch:
         write(path, value, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lawful.planning.written.write_json", die)
+        patch.setattr("lawful.storage.atomic.write_json", die)
         patch.setattr("lawful.storage.codec.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy()).write(tmp_path)
@@ -303,7 +303,7 @@ def test_a_replan_that_is_killed_leaves_the_former_plan_and_its_table(
         write(path, value, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lawful.planning.written.write_json", die)
+        patch.setattr("lawful.storage.atomic.write_json", die)
         patch.setattr("lawful.storage.codec.write_json", die)
         with pytest.raises(KeyboardInterrupt):
             planned(toy(seeds=2)).write(folder)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 
 from lawful.errors import LawfulError, StoreError
 from lawful.storage import lease as lease_module
-from lawful.storage.atomic import open_log, write_folder, write_json, write_text, write_whole
+from lawful.storage.atomic import MANY, open_log, write_folder, write_json, write_many_json, write_text, write_whole
 from lawful.storage.json_files import plain, read_json, read_jsonl
 from lawful.storage.layout import Store, mirror
 from lawful.storage.lease import LeaseLost, claimed, is_claimed
@@ -41,6 +44,30 @@ def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(
     monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), replace(a, b))[1])
     write_text(tmp_path / "a.txt", "whole")
     assert events == ["fsync", "rename", "fsync"]
+
+
+def test_many_files_are_written_as_one_is_and_the_disk_is_waited_for_before_and_after_the_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(os, "sync", lambda: events.append("sync"))
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), replace(a, b))[1])
+    odd = {"é": ["\ud800", 1e-7, 3 * 10**20, math.nan], "empty": {}}
+    contents = {tmp_path / f"{i}" / "run.json": {"i": i, **odd} for i in range(MANY)}
+    write_many_json(contents)
+    assert events == ["sync", *["rename"] * MANY, "sync"]
+    for path, value in contents.items():
+        assert path.read_text() == json.dumps(plain(value), indent=1) + "\n"
+        assert os.listdir(path.parent) == ["run.json"]
+
+
+def test_many_files_of_which_one_cannot_be_written_leave_no_rubbish_and_none_of_them(tmp_path: Path) -> None:
+    contents = {tmp_path / f"{i}" / "run.json": {"i": i} for i in range(MANY)}
+    (tmp_path / f"{MANY - 1}").write_text("a file where a folder should be")
+    with pytest.raises(OSError):
+        write_many_json(contents)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
 
 
 def test_a_torn_last_line_of_a_record_is_left_out(tmp_path: Path) -> None:
@@ -344,3 +371,40 @@ def test_json_of_deep_lists_is_refused(tmp_path: Path, nest: str) -> None:
     (tmp_path / "a.json").write_text('{"x": ' + nest + "}")
     with pytest.raises(StoreError, match="nested too deeply"):
         read_json(tmp_path / "a.json")
+
+
+HUNDRED = """
+import os, sys, time
+from pathlib import Path
+from lawful.storage.atomic import write_json
+from lawful.storage.layout import Store
+from lawful.storage.lease import claimed
+
+store, runs = Store(Path(sys.argv[1])), [f"run{i}" for i in range(8)]
+for run in runs:
+    store.claim(run).mkdir(parents=True)
+children = []
+for _ in range(100):
+    if not (child := os.fork()):
+        while not (store.folder / "go").exists():
+            time.sleep(0.005)
+        for run in runs:
+            with claimed(store.claim(run)) as lease:
+                if lease is not None and not store.result(run).exists():
+                    with (store.folder / "committed").open("a") as file:
+                        file.write(f"{run}\\n")
+                    write_json(store.result(run), {"by": os.getpid()}, lease=lease)
+        os._exit(0)
+    children.append(child)
+(store.folder / "go").touch()
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its workers by fork")
+def test_a_hundred_processes_that_go_for_the_same_runs_commit_each_once(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", HUNDRED, tmp_path], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    committed = (tmp_path / "committed").read_text().split()
+    assert sorted(committed) == [f"run{i}" for i in range(8)]

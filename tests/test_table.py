@@ -311,3 +311,11 @@ def test_a_table_that_is_a_pipe_is_refused(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(TableError, match="expected a file, got a pipe"):
         read_runs(tmp_path if "/" in name else tmp_path / name)
+
+
+def test_a_table_of_a_study_without_rows_is_refused_as_empty(tmp_path: Path) -> None:
+    write_csv(tmp_path / "runs.csv", [{**OWN, **CURRENT}])
+    header = (tmp_path / "runs.csv").read_text().splitlines()[0]
+    (tmp_path / "runs.csv").write_text(header + "\n")
+    with pytest.raises(TableError, match="at least one row"):
+        read_runs(tmp_path / "runs.csv")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lawful.study import Question, Range, Rung, Study, grid
     from lawful.tables import Observations, read_runs
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AdamW",

@@ -68,6 +68,7 @@ NonNegativeFloat = Annotated[float, Within(at_least=0)]
 Share = Annotated[float, Within(at_least=0, at_most=1)]
 Part = Annotated[float, Within(above=0, below=1)]
 ShareBelowOne = Annotated[float, Within(at_least=0, below=1)]
+Count = Annotated[int, Within(at_least=1, below=1e50)]  # of parameters, tokens or FLOPs: those of GPT-3 are 3.1e23
 NumSeeds = Annotated[int, Within(at_least=1, at_most=1000)]  # more is a slip: a ladder of them is never trained
 
 
@@ -79,15 +80,20 @@ def conform(value: Any, kind: Any) -> Any:
 
     Raises DeclarationError, "expected ..., got ...", without naming the field: the caller does.
     """
+    own = type(value)
+    if own is kind and (own is str or own is bool):  # the most of all fields: asked before anything else
+        return value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of numpy or torch
         value = value.item()
-    base, within = (kind, None) if typing.get_origin(kind) is not Annotated else _with_range(kind)
-    is_unlimited = any(isinstance(mark, Unlimited) for mark in getattr(kind, "__metadata__", ()))
-    origin, options = typing.get_origin(base), typing.get_args(base)
+        own = type(value)
+    try:
+        base, within, is_unlimited, origin, options = _taken_apart(kind)
+    except TypeError:  # marks that cannot be hashed, of a class of the user's
+        base, within, is_unlimited, origin, options = _taken_apart.__wrapped__(kind)
     if base is Any or isinstance(base, (typing.TypeVar, str)):
         return value
     if origin in (typing.Union, types.UnionType):
-        for option in options:
+        for option in (own, *options) if own in options else options:  # its own type first: the others only refuse
             try:
                 return conform(value, option)
             except DeclarationError:
@@ -101,7 +107,8 @@ def conform(value: Any, kind: Any) -> Any:
     elif origin is typing.Literal:
         is_right = any(type(value) is type(option) and value == option for option in options)
     elif base is int:
-        is_right = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        most = 2**63 if within is None or within.below is None else within.below
+        is_right = isinstance(value, int) and not isinstance(value, bool) and abs(value) < most
     elif base is float:
         is_right = isinstance(value, (int, float)) and not isinstance(value, bool)
         is_right = is_right and (is_unlimited or _is_finite(value))
@@ -277,6 +284,14 @@ def words_of(kind: Any) -> str:
     name = getattr(base, "__name__", str(base))
     words = known.get(base) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
     return f"{words} {within}" if within is not None else words
+
+
+@functools.lru_cache(maxsize=10_000)
+def _taken_apart(kind: Any) -> tuple[Any, Within | None, bool, Any, tuple[Any, ...]]:
+    """The type without its marks, its range, whether it may be infinite; of the type its origin and arguments."""
+    base, within = (kind, None) if typing.get_origin(kind) is not Annotated else _with_range(kind)
+    is_unlimited = any(isinstance(mark, Unlimited) for mark in getattr(kind, "__metadata__", ()))
+    return base, within, is_unlimited, typing.get_origin(base), typing.get_args(base)
 
 
 def _with_range(kind: Any) -> tuple[Any, Within | None]:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from lawful.command import Command, JSONLines, LogPattern
+from lawful.command.planned import planned_command
 from lawful.errors import DeclarationError
 from lawful.run import from_json, to_json
+from lawful.schema import PlannedRun
+from lawful.storage import codec
 
 AT = {"depth": 3, "seed": 0}
 LOSS = LogPattern("val loss {loss}")
@@ -51,6 +54,15 @@ def test_a_value_arrives_as_one_argument_whatever_is_in_it(value: str, is_shell:
     ).filled({})
     done = subprocess.run(run.arguments("/a 'b"), capture_output=True, text=True, check=True)
     assert done.stdout == ascii([value, "/a 'b"])
+
+
+def test_a_run_of_any_size_that_is_trained_today_can_be_declared() -> None:
+    """FLOPs above 2^63: a billion parameters on twenty billion tokens has 1.2e20 of them."""
+    run = Command("train", params="1e9", tokens=20_000_000_000, reads=LOSS).filled({"seed": 0})
+    assert run.known["flops"] == 6 * 10**9 * 2 * 10**10
+    assert from_json(to_json(run)) == run
+    planned = codec.to_plain(planned_command(run, label="a", at={"seed": 0}, held_out=False, arm="", seed=0))
+    assert codec.converted(planned, PlannedRun).flops == run.known["flops"]
 
 
 def test_no_shell_reads_a_command_unless_asked() -> None:

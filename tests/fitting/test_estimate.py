@@ -9,7 +9,7 @@ from planted import CHINCHILLA, chinchilla_loss, runs_with_checkpoints, single_r
 
 import lawful
 from lawful.errors import LawfulError, Refusal
-from lawful.fitting import Fit
+from lawful.fitting import Fit, search
 
 
 def grid(rng, sigma=0.004, sizes=6, budgets=4, seeds=2, **more):
@@ -283,6 +283,17 @@ def test_a_large_table_is_fitted_as_if_every_draw_were_refitted_and_every_start_
         assert short.params[name].value == pytest.approx(parameter.value, rel=1e-7)
         assert short.params[name].stderr == pytest.approx(parameter.stderr, rel=0.01)
         assert short.params[name].ci95 == pytest.approx(parameter.ci95, abs=0.05 * parameter.stderr)
+
+
+def test_the_grid_of_starts_looks_at_few_rows_of_a_large_table(monkeypatch):
+    """Its cost is cells x rows: 4,000 rows took half of the time of `lawful fit`."""
+    seen, own = [], search.grid_starts
+    monkeypatch.setattr(
+        search, "grid_starts", lambda problem, **more: (seen.append(problem.rows), own(problem, **more))[1]
+    )
+    params = 10 ** np.random.default_rng(0).uniform(6, 10, 2 * search.GRID_ROWS)
+    lawful.fit([{"params": n, "loss": 1.7 + 400 * n**-0.34} for n in params], "power_floor", draws=0)
+    assert seen and set(seen) == {search.GRID_ROWS}
 
 
 def test_a_large_table_without_a_floor_is_refitted_since_steps_do_not_stop_at_bounds(large):

@@ -179,6 +179,16 @@ def test_a_connection_that_stays_silent_is_closed(served: int, monkeypatch: pyte
         assert silent.recv(10) == b""
 
 
+def test_a_connection_that_sends_a_byte_now_and_then_is_closed_all_the_same(
+    served: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "CONNECTION_SECONDS", 0.1)
+    with socket.create_connection((ADDRESS, served), timeout=SECONDS) as slow, pytest.raises(OSError):
+        for _ in range(200):
+            slow.sendall(b"x")
+            time.sleep(0.02)
+
+
 def test_only_the_page_is_served_and_only_to_this_machine_until_ctrl_c(
     running: tuple[Path, Callable[[], None]],
 ) -> None:

@@ -15,12 +15,10 @@ if TYPE_CHECKING:
 
 def announce(folder: Path, page: Path) -> None:
     """The answers, a headline each with its interval and n, and where the page is."""
-    from lawful.report.evidence import read_evidence
+    from lawful.report.evidence import first_answers
 
-    evidence = read_evidence(folder)
-    for answer in evidence.answers:
-        if evidence.parent(answer) is None:
-            print_answer(answer)
+    for answer in first_answers(folder):
+        print_answer(answer)
     print(f"report: {page.resolve()}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,4 +115,4 @@ def plain(value: Any) -> Any:
 def print_json(value: Any) -> None:
     from lawful.storage import json_files
 
-    typer.echo(json.dumps(json_files.plain(value), indent=1, allow_nan=False))
+    typer.echo(json_files.as_text(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +18,10 @@ def register(app: typer.Typer) -> None:
 def status(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: AsJson = False) -> None:
     """Say what is done, running and waiting, from the folder alone; on any machine that sees it."""
     from lawful.report import progress, status_shown
+    from lawful.storage.json_files import as_text
 
     state = progress.study_status(folder)
     if as_json:
-        print(json.dumps(status_shown.status_json(state), indent=1))
+        print(as_text(status_shown.status_json(state)))
     else:
         console().print(status_shown.status_table(state))

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lawful.checks import NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_fields
+from lawful.checks import Count, NaturalInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_fields
 from lawful.command.reads import COLUMNS, LOGGED, Reads
 from lawful.command.template import placed
 from lawful.run import added, digest_of, to_json
@@ -43,7 +43,7 @@ class CommandRun:
     environment: tuple[tuple[str, str], ...] = ()
     reads: tuple[Reads, ...] = ()
     unit: str = ""
-    counts: tuple[tuple[str, int], ...] = ()
+    counts: tuple[tuple[str, Count], ...] = ()
     steps: PositiveInt | None = None
     cwd: str = ""
     code: str = ""

@@ -57,6 +57,16 @@ class FittedLaw(FitRecord):
         """Axis -> smallest and largest of the data."""
         return self.data.domain
 
+    @functools.cached_property
+    def joint_domain(self) -> Mapping[str, tuple[int, float, float]]:
+        """What params and tokens make together -> the power of params in it, its smallest and largest of the data."""
+        sizes, tokens = (np.array([row.axes[axis] for row in self.residuals]) for axis in ("params", "tokens"))
+        found = {}
+        for words, power in (("compute (6 N D)", 1), ("tokens per parameter", -1)):
+            values = tokens * sizes**power
+            found[words] = (power, float(values.min()), float(values.max()))
+        return found
+
     @property
     def law(self) -> str:
         return self.model.spec

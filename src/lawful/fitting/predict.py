@@ -98,10 +98,8 @@ def _distances(fit: FittedLaw, at: Mapping[str, float]) -> dict[str, float]:
     """Words for a direction -> the factor beyond the data along it."""
     ranges = {axis: (value, *fit.data.domain[axis]) for axis, value in at.items()}
     if {"params", "tokens"} <= set(at):
-        rows = np.array([[row.axes["params"], row.axes["tokens"]] for row in fit.residuals])
-        for words, power in (("compute (6 N D)", 1), ("tokens per parameter", -1)):
-            values = rows[:, 1] * rows[:, 0] ** power
-            ranges[words] = (at["tokens"] * at["params"] ** power, float(values.min()), float(values.max()))
+        for words, (power, low, high) in fit.joint_domain.items():
+            ranges[words] = (at["tokens"] * at["params"] ** power, low, high)
     return {
         words: max(1.0, value / high, low / value if value else 1.0) for words, (value, low, high) in ranges.items()
     }

@@ -23,6 +23,7 @@ LAD_DELTA = 1e-8  # so narrow that the optimum interpolates as many rows as ther
 LEAST_DELTA = 1e-7  # of the robust default, for data with no noise at all
 STARTS = 16
 FEW_STARTS = 3  # beside a point that is known to be near
+GRID_ROWS = 500  # of a larger table, on which the grid looks for starts
 SEARCHED_ROWS = 5_000  # of a larger table, on which all starts descend; the best then go on with every row
 NARROW = 2e-4
 RACED_STEPS = 12  # of a race of starts: then those that lie lowest go on, as many as GO_ON says
@@ -197,8 +198,8 @@ def problem_of(data: Sample, law: Law, low: Array, high: Array, *, is_log: bool,
 def _minimise(problem: Problem, delta: float | None, near: Array | None, *, is_raced: bool = False) -> Point:
     """is_raced   starts that lag behind are left there"""
     number = STARTS if delta is None or delta > NARROW else 2 * STARTS  # a narrow Huber has more local optima
-    few = _thinned(problem)
-    starts = grid_starts(few, keep=number if near is None else FEW_STARTS)[0]
+    few = _thinned(problem, SEARCHED_ROWS)
+    starts = grid_starts(_thinned(few, GRID_ROWS), keep=number if near is None else FEW_STARTS)[0]
     if near is not None:
         starts = np.concatenate([near[None], starts])
     _refuse_zeros(few, starts)
@@ -244,11 +245,11 @@ def _refuse_zeros(problem: Problem, starts: Array) -> None:
             )
 
 
-def _thinned(problem: Problem) -> Problem:
-    """The same on rows drawn from a large table: to find the optimum's basin takes no more."""
-    if problem.rows <= SEARCHED_ROWS:
+def _thinned(problem: Problem, most: int) -> Problem:
+    """The same on so many rows at most, drawn from a large table: to find the optimum's basin takes no more."""
+    if problem.rows <= most:
         return problem
-    rows = np.sort(np.random.default_rng(0).choice(problem.rows, SEARCHED_ROWS, replace=False))
+    rows = np.sort(np.random.default_rng(0).choice(problem.rows, most, replace=False))
     relative = problem.relative if isinstance(problem.relative, float) else problem.relative[rows]
     return replace(problem, x=problem.x.take(rows), loss=problem.loss[rows], relative=relative)
 

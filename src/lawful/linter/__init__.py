@@ -48,10 +48,9 @@ def declared(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord], a
 
 def declared_commands(rungs: Sequence[PlannedRun], arm: str | None = None) -> list[Warning]:
     """The confounds of a plan whose runs are commands: only sizes, seeds and costs are known, and not always all."""
-    counted = [rung for rung in rungs if not {"params_non_embedding", "tokens", "flops"} & set(rung.unknown)]
+    is_counted = not any({"params_non_embedding", "tokens", "flops"} & set(rung.unknown) for rung in rungs)
     fitted = [rung for rung in rungs if not rung.held_out]
-    sizes = _sizes([rung for rung in fitted if rung in counted]) if len(counted) == len(rungs) else []
-    return [*sizes, *_seeds(fitted), *(_arms(rungs, arm) if len(counted) == len(rungs) else [])]
+    return [*(_sizes(fitted) if is_counted else []), *_seeds(fitted), *(_arms(rungs, arm) if is_counted else [])]
 
 
 def observed(rungs: Sequence[PlannedRun], rows: Iterable[Observation]) -> list[Warning]:

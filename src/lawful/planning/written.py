@@ -18,7 +18,7 @@ from lawful.registry import installed_version
 from lawful.replan import expect_room, replace_plan
 from lawful.run import Run, to_json
 from lawful.schema import PlannedRun, Question, Reported, StudyFile, StudyPlan, Versions
-from lawful.storage.atomic import write_json
+from lawful.storage.atomic import write_many_json
 from lawful.storage.cache import sha256_of
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
@@ -58,11 +58,15 @@ class Plan:
                 )
             expect_room(folder, self.study)
             register()
-            for run in self.runs.values():
-                path = store.run(run.id)
-                if not path.exists() or (isinstance(run, CommandRun) and read_json(path) != to_json(run)):
-                    write_json(path, to_json(run))
-            if commands := {run.id: to_json(run) for run in self.runs.values() if isinstance(run, CommandRun)}:
+            own = {run.id: to_json(run) for run in self.runs.values()}
+            paths = {run.id: store.run(run.id) for run in self.runs.values()}
+            changed = {
+                path: own[run]
+                for run, path in paths.items()
+                if not path.exists() or (isinstance(self.runs[run], CommandRun) and read_json(path) != own[run])
+            }
+            write_many_json(changed)
+            if commands := {run: own[run] for run in own if isinstance(self.runs[run], CommandRun)}:
                 trust.remember(trusted.hash_of(commands), f"commands of {folder.resolve()}")
             replace_plan(folder, self.study)
 

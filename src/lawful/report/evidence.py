@@ -183,20 +183,7 @@ def read_evidence(folder: Path) -> Evidence:
     """Raises StoreError where the folder holds no study, or a file in it does not parse."""
     here = Store(folder)
     study = here.read_study()
-    answers, unanswered = [], []
-    for question in questions_of(study):
-        path = here.fit(question.name)
-        if path.exists():
-            answers.append(read_answer(path, law_or_absent))
-        elif question in study.questions:
-            unanswered.append(question)
-        answers += [read_answer(arm, law_or_absent) for arm in here.fits(f"{path.stem}--")]
-    known = {answer.name for answer in answers}
-    for path in here.fits():  # fits that were asked for by hand; what an analysis writes has no question
-        if (raw := read_json(path)).get("question") and (
-            answer := answer_in(path, raw, law_or_absent)
-        ).name not in known:
-            answers.append(answer)
+    answers, unanswered = _read_answers(here, study)
     counts = _counts(here)
     everything = _read_rows(here.observations)
     rows = tuple(row for row in everything if not row.get("left_plan"))
@@ -215,9 +202,39 @@ def read_evidence(folder: Path) -> Evidence:
     )
 
 
+def _read_answers(here: Store, study: StudyPlan) -> tuple[list[Answer], list[Question]]:
+    """The answers that are there, and the questions without one."""
+    answers: list[Answer] = []
+    unanswered: list[Question] = []
+    for question in questions_of(study):
+        path = here.fit(question.name)
+        if path.exists():
+            answers.append(read_answer(path, law_or_absent))
+        elif question in study.questions:
+            unanswered.append(question)
+        answers += [read_answer(arm, law_or_absent) for arm in here.fits(f"{path.stem}--")]
+    known = {answer.name for answer in answers}
+    for path in here.fits():  # fits that were asked for by hand; what an analysis writes has no question
+        if (raw := read_json(path)).get("question") and (
+            answer := answer_in(path, raw, law_or_absent)
+        ).name not in known:
+            answers.append(answer)
+    return answers, unanswered
+
+
+def first_answers(folder: Path) -> list[Answer]:
+    """The answers of a folder but those of single arms, as its page has them; no curve is read."""
+    here = Store(folder)
+    answers, _ = _read_answers(here, here.read_study())
+    said = answers_beside_counts(folder, answers)
+    return [one for one in said if not any(one.name.startswith(f"{other.name}--") for other in said)]
+
+
 def answers_beside_counts(folder: Path, answers: Sequence[Answer]) -> list[Answer]:
     """Answers of the study in `folder`, as far as its count models let them say that an arm is ahead."""
     here = Store(folder)
+    if not here.baselines.exists():
+        return [_with_current_loss(_said(answer)) for answer in answers]
     rows = [row for row in _read_rows(here.observations) if not row.get("left_plan")]
     return _beside(answers, here.read_study(), rows, _counts(here))
 

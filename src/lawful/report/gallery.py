@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +33,9 @@ from lawful.report.marks import (
     value_of,
 )
 from lawful.report.tables import number
-from lawful.schema import Observation
+from lawful.schema import Cell, Observation, PlannedRun
+
+MOST_COURSES = 200  # lines of a chart; of more runs, so many evenly spread over the sizes are drawn
 
 
 def gallery(evidence: Evidence) -> list[Chart]:
@@ -296,7 +298,9 @@ def _training(evidence: Evidence) -> Chart | None:
     colours = colours or charts.level_colours(len(levels))
     named: set[int] = set()
     lines = []
-    for planned in sorted(runs, key=lambda planned: sizes[planned.run]):
+    drawn = _spread(sorted(runs, key=lambda planned: sizes[planned.run]), statuses)
+    some = f" {len(drawn):,} of {len(runs):,} runs are drawn, spread over the sizes." if len(drawn) < len(runs) else ""
+    for planned in drawn:
         arm = planned.arm
         if by_arm and arm not in evidence.arms:
             continue
@@ -327,7 +331,7 @@ def _training(evidence: Evidence) -> Chart | None:
         title="Training curves",
         caption=f"{kind.capitalize()} loss of every run as it trained, thinned to points evenly spaced on a log axis. "
         "Dashes are held-out runs, dots those that diverged or failed. The final loss, over all validation tokens "
-        "where these points are over a part of them, is in the table of runs.",
+        f"where these points are over a part of them, is in the table of runs.{some}",
         alt=f"{kind.capitalize()} loss against tokens seen for {tables.many(len(lines), 'run')}; larger models "
         "lie below smaller ones where all is well.",
         x=Axis(title="Tokens seen"),
@@ -336,6 +340,16 @@ def _training(evidence: Evidence) -> Chart | None:
         legend_title=arm_title(evidence) if by_arm else "Size",
         is_wide=True,
     )
+
+
+def _spread(runs: Sequence[PlannedRun], statuses: Mapping[Cell, Cell]) -> list[PlannedRun]:
+    """Of many runs MOST_COURSES, evenly spread in their order, and those that diverged or failed, at most as many."""
+    if len(runs) <= MOST_COURSES:
+        return list(runs)
+    odd = [planned for planned in runs if statuses.get(planned.run) in ("diverged", "failed")][:MOST_COURSES]
+    step = (len(runs) - 1) / (MOST_COURSES - 1)
+    wanted = {planned.run for planned in (*(runs[round(step * i)] for i in range(MOST_COURSES)), *odd)}
+    return [planned for planned in runs if planned.run in wanted]
 
 
 def _of_one_measure(course: Curve) -> int:

@@ -22,7 +22,7 @@ from lawful.report.markdown import markdown
 from lawful.report.markup import Html, join, tag
 from lawful.report.page_law import MOST_RESIDUALS, all_arms, law, law_heading, learned, other_questions, own_charts
 from lawful.report.rests_on import rests_on
-from lawful.report.runs import runs
+from lawful.report.runs import MOST_LISTED, only_some, runs
 from lawful.report.table import Table
 from lawful.report.truth_chart import truth_chart
 from lawful.schema import Cell, Warning
@@ -164,11 +164,13 @@ def _answer(evidence: Evidence, lead: Chart | None) -> Html:
 def _rows(evidence: Evidence) -> Html:
     """The rows of a table that no study made."""
     names = [name for name in dict.fromkeys(name for row in evidence.rows for name in row) if name != "status"]
-    rows = [tuple(_plain(row.get(name, "")) for name in names) for row in evidence.rows]
+    listed = evidence.rows[:MOST_LISTED]
+    rows = [tuple(_plain(row.get(name, "")) for name in names) for row in listed]
     numeric = tuple(i for i, name in enumerate(names) if all(_is_number(row.get(name)) for row in evidence.rows))
     table = Table(title="Every row of the table", header=tuple(names), rows=rows, right=numeric)
-    runs_of = [str(row.get("run") or "") for row in evidence.rows]
-    return tag("section", tag("h2", "Runs"), parts.table(table, runs=runs_of), id="runs")
+    runs_of = [str(row.get("run") or "") for row in listed]
+    some = only_some(len(listed), len(evidence.rows))
+    return tag("section", tag("h2", "Runs"), some, parts.table(table, runs=runs_of), id="runs")
 
 
 def _plain(cell: Cell) -> str:

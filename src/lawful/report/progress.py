@@ -86,7 +86,8 @@ def study_status(folder: Path) -> StudyStatus:
     here = Store(Path(folder))
     study = _studies.read(here.study) or here.read_study()  # the latter refuses what is no study
     planned = study.runs
-    results = [_results.read(here.result(one.run)) for one in planned]
+    paths = [here.result(one.run) for one in planned]
+    results = [_results.read(path) for path in paths]
     if None in results:  # a study that was shared without its runs: over is what its table says
         in_table = _tables.read(here.observations) or {}
         results = [
@@ -94,12 +95,13 @@ def study_status(folder: Path) -> StudyStatus:
             for one, result in zip(planned, results, strict=True)
         ]
     beside = _beside(planned)
-    pace = _pace(here, planned, results, beside)
+    is_over = all(result is not None for result in results)
+    pace = _Pace() if is_over else _pace(here, planned, results, paths, beside)
     over = {one.run: result for one, result in zip(planned, results, strict=True) if result}
     costs = estimates(planned, over) if study.is_of_commands else {}
     runs = tuple(
-        _ended(here, one, result) if result else _unfinished(here, one, pace, costs.get(one.run))
-        for one, result in zip(planned, results, strict=True)
+        _ended(path, one, result) if result else _unfinished(here, one, pace, costs.get(one.run))
+        for path, one, result in zip(paths, planned, results, strict=True)
     )
     runs = _with_ends(here, planned, results, runs)
     weights = [one.seconds_estimate or float(one.flops or 1) for one in planned]
@@ -144,7 +146,7 @@ def _whole_range(planned: Sequence[PlannedRun], runs: Sequence[RunStatus], worke
     return low, high
 
 
-def _ended(here: Store, planned: PlannedRun, result: RunRecord) -> RunStatus:
+def _ended(path: Path, planned: PlannedRun, result: RunRecord) -> RunStatus:
     steps = _steps(planned)
     reached = steps if result.status == "finished" else int(result.number("diverged_at_step") or 0)
     return RunStatus(
@@ -158,7 +160,7 @@ def _ended(here: Store, planned: PlannedRun, result: RunRecord) -> RunStatus:
         seconds_left=0.0,
         held_out=planned.held_out,
         reason=result.reason,
-        ended_at=_results.changed_at(here.result(planned.run)),
+        ended_at=_results.changed_at(path),
     )
 
 
@@ -215,13 +217,17 @@ class _Pace:
 
 
 def _pace(
-    here: Store, planned: Sequence[PlannedRun], results: Sequence[RunRecord | None], beside: Sequence[int]
+    here: Store,
+    planned: Sequence[PlannedRun],
+    results: Sequence[RunRecord | None],
+    paths: Sequence[Path],
+    beside: Sequence[int],
 ) -> _Pace:
     """Measured on the runs that finished, each weighed by its estimate; a median, since a night between a stop and a
     resume is not a slow run. Wall time runs from the last taking of the claim to the result; of a stacked run, its
     share of that counts."""
     of_estimate, overhead = [], []
-    for one, result, share in zip(planned, results, beside, strict=True):
+    for one, result, path, share in zip(planned, results, paths, beside, strict=True):
         if result is None or result.status != "finished":
             continue
         speed, estimate = result.number("tokens_per_second"), one.seconds_estimate
@@ -231,7 +237,7 @@ def _pace(
         claim = here.claim(one.run)
         if claim not in _started:
             _started[claim] = claimed_at(claim)
-        started, ended = _started[claim], _results.changed_at(here.result(one.run))
+        started, ended = _started[claim], _results.changed_at(path)
         wall = max(ended - started, training) if started is not None and ended is not None else training
         of_estimate.append((wall / share / estimate, estimate))
         overhead.append((wall / training, estimate))

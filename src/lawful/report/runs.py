@@ -35,6 +35,9 @@ COLUMNS = (
 )
 
 
+MOST_LISTED = 1_000  # rows; of more, those that did not finish come first, and the download has all
+
+
 def runs(evidence: Evidence) -> Html:
     """A column for each coordinate of the ladder, then what was measured; columns without any value are left out."""
     everything = [*evidence.rows, *(_not_over(planned) for planned in evidence.missing)]
@@ -45,12 +48,14 @@ def runs(evidence: Evidence) -> Html:
     head += [parts.header(axis, _side(at.values(), axis), sorts=True) for axis in axes]
     head += [parts.header(name, "right" if is_number else None, sorts=True) for name, _, is_number in columns]
     has_folder = evidence.shared_table is None
-    rows = [_row(row, at.get(str(row.get("run")), {}), axes, columns, has_folder=has_folder) for row in everything]
+    listed = _listed(everything)
+    rows = [_row(row, at.get(str(row.get("run")), {}), axes, columns, has_folder=has_folder) for row in listed]
     download = _download(evidence)
     first = next(((axis, value) for axis, value in next(iter(at.values()), {}).items()), ("size", 64))
     return tag(
         "section",
         tag("h2", "Runs"),
+        only_some(len(listed), len(everything), " The download has all."),
         parts.tooled(
             parts.framed("Every run of the study", head, rows, sorts=True),
             download,
@@ -60,6 +65,17 @@ def runs(evidence: Evidence) -> Html:
         ),
         id="runs",
     )
+
+
+def _listed(rows: Sequence[Observation]) -> Sequence[Observation]:
+    if len(rows) <= MOST_LISTED:
+        return rows
+    return sorted(rows, key=lambda row: row.get("status") == "finished")[:MOST_LISTED]
+
+
+def only_some(listed: int, rows: int, where: str = "") -> Html | None:
+    """That a table lists a part of its rows."""
+    return tag("p", f"{listed:,} of {rows:,} rows are listed.{where}", class_="note") if listed < rows else None
 
 
 def _download(evidence: Evidence) -> Html | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lawful.fitting.mid_run import EARLIEST
 from lawful.report import mid_run, tables
 from lawful.report.progress import RunStatus, StudyStatus
-from lawful.storage import json_files
+from lawful.storage import codec
 from lawful.storage.json_files import Json
 
 if TYPE_CHECKING:
@@ -97,8 +96,7 @@ def status_line(status: StudyStatus) -> str:
 
 def status_json(status: StudyStatus) -> dict[str, Json]:
     """Plain data: the counts, the estimate, every run."""
-    plain: dict[str, Json] = json_files.plain({**asdict(status), "counts": status.counts, "is_over": status.is_over})
-    return plain
+    return {**codec.to_plain(status), "counts": status.counts, "is_over": status.is_over}
 
 
 def _runs_table(first: str, others: Sequence[str]) -> Table:

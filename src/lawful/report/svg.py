@@ -22,6 +22,8 @@ UNSEEN = 0.6  # units of that box, by which the edge of a band may be off: a thi
 NARROW, ROOMY = 5, 9  # labels along x that stand side by side on a phone, and on a page
 LOW = 0.12  # share of an axis y between labels that do not run into each other in a low chart on a phone
 MANY = 150  # marks from which on they are smaller
+MOST_MARKS = 2_000  # of a chart; of more, a group becomes one path of dots, which say nothing under a pointer
+MOST_OPEN = 200  # held-out runs that keep their marks there
 LAST = 0.97  # share of an axis from which on a label in its middle would leave the chart
 LEFT = "--left"  # the property of page.css for the room at the left of a chart
 DIGIT = 7.2  # pixels that a character of an axis label takes, at most
@@ -69,9 +71,16 @@ def plot(chart: Chart, name: str, within: Limits | None = None) -> Html:
     picture = tag(
         "svg",
         _axes(chart, x, y, y_ticks, left),
-        tag("svg", _stretched(chart, x, y), viewBox=f"0 0 {SIDE} {SIDE}", preserveAspectRatio="none", class_="paths"),
+        tag(
+            "svg",
+            _stretched(chart, x, y),
+            _dots(chart, x, y),
+            viewBox=f"0 0 {SIDE} {SIDE}",
+            preserveAspectRatio="none",
+            class_="paths",
+        ),
         _references(chart, x, y),
-        tag("g", [_marks(points, x, y) for points in chart.points], class_="marks"),
+        tag("g", [_marks(points, x, y) for points in _marked(chart)], class_="marks"),
         class_="area",
         aria_hidden="true",
     )
@@ -223,6 +232,29 @@ def _crowd(chart: Chart, x: Scale, y: Scale, level: float, *, is_left: bool) -> 
     )
 
 
+def _marked(chart: Chart) -> list[Points]:
+    """The groups whose runs have a mark each."""
+    if sum(len(points.x) for points in chart.points) <= MOST_MARKS:
+        return list(chart.points)
+    return [points for points in chart.points if points.is_open and len(points.x) <= MOST_OPEN]
+
+
+def _dots(chart: Chart, x: Scale, y: Scale) -> list[Html]:
+    """The other groups: runs at one place are one dot."""
+    marked = {id(points) for points in _marked(chart)}
+    return [
+        tag(
+            "path",
+            d="".join(f"M{place}h0" for place in dict.fromkeys(_points_of(points.x, points.y, x, y))),
+            class_="dots",
+            stroke=f"var(--{points.colour})",
+            data_legend=points.legend or None,
+        )
+        for points in chart.points
+        if id(points) not in marked
+    ]
+
+
 def _marks(points: Points, x: Scale, y: Scale) -> Html:
     made = []
     for index, (one, other) in enumerate(zip(points.x, points.y, strict=True)):
@@ -261,7 +293,7 @@ def said(drawn: Iterable[Chart]) -> dict[str, tuple[str, str]]:
     """data-says of a mark -> its run and the text over it. Once in a page: one run has a mark in many charts."""
     found = {}
     for chart in drawn:
-        for points in chart.points:
+        for points in _marked(chart):
             for index in range(len(points.x)):
                 run, hover = _said_of(points, index)
                 if run or hover:

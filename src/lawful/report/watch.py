@@ -31,6 +31,7 @@ OWN_NAMES = ("127.0.0.1", "localhost", "::1")  # what a browser on this machine,
 POLL_SECONDS = 1.0
 CURVES_SECONDS = 10.0  # between two pages that differ only in how far the curves have come
 REQUEST_SECONDS = 10.0  # that a connection may stay silent
+CONNECTION_SECONDS = 300.0  # that one may last, a byte now and then or not; a browser opens another
 MOST_CONNECTIONS = 32  # at once; one more closes the oldest, so that none can keep a reader out
 SHARE = 5.0  # after a refit, so many times what it took is left to the training before the next
 
@@ -168,22 +169,32 @@ class _Server(ThreadingHTTPServer):
     watch: Watch
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._open: list[socket.socket] = []  # the oldest first
+        self._open: dict[socket.socket, float] = {}  # connection -> since when; the oldest first
         self._lock = threading.Lock()
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
-            self._open.append(request)
+            self._open[request] = time.monotonic()
             while len(self._open) > MOST_CONNECTIONS:
-                with contextlib.suppress(OSError):  # closed by the other side
-                    self._open.pop(0).shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
+                self._end(next(iter(self._open)))
         super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Twice a second."""
+        late = time.monotonic() - CONNECTION_SECONDS
+        with self._lock:
+            for request in [one for one, since in self._open.items() if since < late]:
+                self._end(request)
+
+    def _end(self, request: socket.socket) -> None:
+        del self._open[request]
+        with contextlib.suppress(OSError):  # closed by the other side
+            request.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
 
     def close_request(self, request: Any) -> None:
         with self._lock:
-            if request in self._open:  # not one of the oldest
-                self._open.remove(request)
+            self._open.pop(request, None)
         super().close_request(request)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lawful.storage.lease import Lease
 
 _NO_NUMBERS = frozenset({str, bool, type(None)})
+_PLAIN_TYPES = _NO_NUMBERS | {int, float}
 Record = TypeVar("Record")
 MOST = 1e100  # larger numbers are no measurement, and their squares leave the range of floats
 HASH = "sha256"  # of the canonical JSON of a file's other fields
@@ -153,16 +154,17 @@ def _unknown(raw: Json, record: Any, where: str) -> Iterator[tuple[str, str, lis
     """Place, name and the known names of each field that came and is not in the record."""
     if isinstance(raw, dict):
         kind: type = type(record)
-        known = _field_names(kind) if dataclasses.is_dataclass(kind) else None
-        for name, value in raw.items():
-            if known is not None and name not in known:
-                yield where, name, list(known)
-            elif isinstance(value, (dict, list)):  # what holds no fields can lack none
+        known = _field_names(kind) if dataclasses.is_dataclass(kind) else ()
+        if known and not raw.keys() <= _ranges(kind).keys():
+            yield from ((where, name, list(known)) for name in raw if name not in known)
+        for name in raw.keys() & _holders(kind) if known else raw:
+            value = raw[name]
+            if type(value) in (dict, list):  # what holds no fields can lack none
                 inner = record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
                 yield from _unknown(value, inner, f"{where}.{name}".removeprefix("."))
     elif isinstance(raw, list) and isinstance(record, (list, tuple)):
         for number, (one, other) in enumerate(zip(raw, record, strict=True)):
-            if isinstance(one, (dict, list)):
+            if type(one) in (dict, list):
                 yield from _unknown(one, other, f"{where}[{number}]")
 
 
@@ -220,9 +222,10 @@ def _odd_numbers(value: Any, where: str, within: Within | Unlimited | None = Non
             if type(item) not in _NO_NUMBERS:
                 yield from _odd_numbers(item, f"{where}[{number}]", within)
     elif dataclasses.is_dataclass(kind):
-        for name, range_ in _ranges(kind).items():
+        counts = _counts(kind)
+        for name, range_ in _numeric(kind).items():
             item = getattr(value, name)
-            if type(item) not in _NO_NUMBERS:
+            if type(item) not in _NO_NUMBERS and not (type(item) is int and name in counts and 0 < item < MOST):
                 yield from _odd_numbers(item, f"{where}.{name}".removeprefix("."), range_)
 
 
@@ -251,6 +254,37 @@ def _hints(kind: type) -> Mapping[str, Any]:
 def _ranges(kind: type) -> Mapping[str, Within | Unlimited | None]:
     """Field -> the range of its numbers."""
     return {name: next(_within(hint), None) for name, hint in _hints(kind).items()}
+
+
+@functools.cache
+def _holders(kind: type) -> frozenset[str]:
+    """The fields in which there may be fields."""
+    return frozenset(name for name, hint in _hints(kind).items() if not _parts_of(hint) <= _PLAIN_TYPES)
+
+
+@functools.cache
+def _numeric(kind: type) -> Mapping[str, Within | Unlimited | None]:
+    """The fields in which there may be numbers, with their ranges."""
+    return {name: range_ for name, range_ in _ranges(kind).items() if not _parts_of(_hints(kind)[name]) <= _NO_NUMBERS}
+
+
+def _parts_of(hint: Any) -> set[Any]:
+    """The types that a type is a union of; of a list of texts it is the text, of Literal the types of the choices."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return {type(choice) for choice in typing.get_args(hint)}
+    if origin is typing.Annotated:
+        return _parts_of(typing.get_args(hint)[0])
+    if origin is tuple or _options(hint):
+        return {part for one in typing.get_args(hint) if one is not ... for part in _parts_of(one)}
+    return {hint}
+
+
+@functools.cache
+def _counts(kind: type) -> frozenset[str]:
+    """The fields that may be any whole number above 0."""
+    plain = (None, Within(at_least=0), Within(at_least=1))
+    return frozenset(name for name, range_ in _ranges(kind).items() if range_ in plain)
 
 
 def _within(hint: Any) -> Iterator[Within | Unlimited]:

@@ -168,15 +168,9 @@ def _of_text(path: Path, named: Sequence[str]) -> tuple[Sequence[Row], tuple[str
     if is_own and (odd := [said for said in text.said if "encoding" in said]):
         raise TableError(f"{path}: expected a table that lawful wrote, in UTF-8, got {odd[0]}; it is damaged.")
     if is_own:
-        parsers = [_own_parser(name) for name in header]
-        return (
-            tuple(
-                {n: unquoted(c) if is_quoted(c) else p(c) for n, p, c in zip(header, parsers, row, strict=True)}
-                for row in text.rows
-            ),
-            (),
-            frozenset(),
-        )
+        columns_of_rows = zip(*text.rows, strict=True) if text.rows else ((),) * len(header)
+        own = [_own_cells(name, cells) for name, cells in zip(header, columns_of_rows, strict=True)]
+        return tuple(dict(zip(header, row, strict=True)) for row in zip(*own, strict=True)), (), frozenset()
     columns = [_stripped([row[i] for row in text.rows]) for i in range(len(header))] if text.rows else []
     text.rows.clear()  # a million rows of texts take half of a gigabyte
     lone = frozenset(name for name, cells in zip(header, columns, strict=False) if are_lone(cells))
@@ -241,13 +235,16 @@ def _is_comma_decimal(cell: str, number: Cell) -> bool:
     return "," in cell and number != "" and number != plain_number(cell.replace(",", ""))
 
 
-def _own_parser(column: str) -> Callable[[str], Cell]:
-    """How the cells of a column of a table that lawful wrote are read: as text where the schema says so (yes and no
-    come later), else as numbers where they read as such."""
+def _own_cells(column: str, cells: Sequence[str]) -> list[Cell]:
+    """The cells of a column of a table that lawful wrote: texts where the schema says so (yes and no come later), or
+    where they are quoted, else numbers where they read as such."""
     kind = _own_kind(column)
     if kind in ("text", "yes/no"):
-        return str.strip
-    return lambda cell: number_or_text(cell, is_number=bool(kind))
+        return [unquoted(cell) if is_quoted(cell) else cell.strip() for cell in cells]
+    if any(map(is_quoted, cells)):
+        number = bool(kind)
+        return [unquoted(cell) if is_quoted(cell) else number_or_text(cell, is_number=number) for cell in cells]
+    return list(numbers_or_texts(cells, is_number=bool(kind)))
 
 
 def _own_kind(column: str) -> str:

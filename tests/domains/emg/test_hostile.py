@@ -208,6 +208,14 @@ def test_a_hostile_split_file_is_refused_at_once(tmp_path: Path, text: str, said
     assert sorted(tmp_path.iterdir()) == [path]
 
 
+def test_a_table_of_sessions_that_is_far_too_large_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.csv"
+    with path.open("wb") as file:
+        file.truncate(splits.MOST_METADATA_BYTES + 1)
+    with pytest.raises(DataError, match="at most 16,777,216 bytes, got one of 16,777,217"):
+        splits.read_metadata(path)
+
+
 def test_a_split_of_thousands_of_sessions_is_read_in_seconds(tmp_path: Path) -> None:
     many = tuple((f"u{n}", f"s{n}") for n in range(2000))
     (tmp_path / "split.yaml").write_text(splits.split_text(splits.Split(train=many, val=(), test=())))

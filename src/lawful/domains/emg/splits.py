@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 METADATA = ("user", "session", "condition", "duration_mins", "num_keystrokes", "num_prompts", "quality_check_tags")
 SPLITS = ("train", "val", "test")
+MOST_METADATA_BYTES = 2**24  # of the table of sessions; the official one has some 100 kB
 MOST_SPLIT_BYTES = 2**20  # of a split file; the official ones have at most 100 kB
 
 
@@ -32,6 +33,8 @@ def metadata_text(rows: Iterable[Mapping[str, str | float]]) -> str:
 
 
 def read_metadata(path: Path) -> list[dict[str, str]]:
+    if (size := path.stat().st_size) > MOST_METADATA_BYTES:
+        raise DataError(f"{path}: expected a table of at most {MOST_METADATA_BYTES:,} bytes, got one of {size:,}.")
     with reading(path, "a table of sessions (CSV)", DataError), path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         columns, rows = reader.fieldnames or (), list(reader)
