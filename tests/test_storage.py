@@ -215,6 +215,8 @@ LAYOUT = {  # every path that a Store gives, as it is below the folder
     "report.md": lambda here: here.report_markdown,
     "figures": lambda here: here.figures,
     "baselines.json": lambda here: here.baselines,
+    "campaign.json": lambda here: here.campaign,
+    "campaigning": lambda here: here.campaigning,
     "forecasts.json": lambda here: here.forecasts,
     "samples": lambda here: here.samples,
     "samples/samples.json": lambda here: here.samples,

@@ -146,7 +146,7 @@ def test_only_trains_what_it_names_and_a_resume_the_rest(tmp_path: Path, own_cac
     folder = tmp_path / "part"
     done = lawful("run", TOY, "--set", "widths=8,16", "--set", "steps=20", "--out", folder, "--only", "width=8,*")
     assert len(list(folder.glob("runs/*/result.json"))) == 1
-    assert (folder / "report.html").exists() and "No law is claimed: " in done.stdout
+    assert (folder / "report.html").exists() and "no law is claimed; its loss is " in done.stdout
     lawful("resume", folder)
     assert len(list(folder.glob("runs/*/result.json"))) == 2
     assert "--only: expected a pattern" in lawful("resume", folder, "--only", "nothing", expect=2).stderr
@@ -176,7 +176,7 @@ def test_studies_are_listed_with_their_question_and_data() -> None:
     [
         (("run", "shakespear"), "quickstart, shakespeare"),
         (("plan", "shakespeare", "--scale", "huge"), "expected one of smoke, quick, full, published, got 'huge'"),
-        (("plan", "shakespeare", "--set", "sizes=3"), "no setting 'sizes'; it has seeds, tokens, widths"),
+        (("plan", "shakespeare", "--set", "depths=3"), "no setting 'depths'; it has batch_tokens, epochs, seeds, sizes, tokens, widths"),
         (("plan", "shakespeare", "--set", "seeds"), "expected NAME=VALUE"),
         (("plan", "quickstart", "--device", "tpu"), "expected auto, cpu, cuda or mps"),
         (("run", "quickstart", "--executor", "pigeon"), "--executor: expected local"),

@@ -12,6 +12,7 @@ from lawful.errors import DeclarationError
 from lawful.report import charts, scales
 from lawful.report.charts import Chart
 from lawful.report.scales import Scale
+from lawful.report.tables import printable
 from lawful.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _settings() -> Any:
 def draw(chart: Chart, columns: int | None = None) -> Figure:
     """The chart on white paper; columns: as wide as one or two of a paper, else as its marks need."""
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     size_in_inches = PAPER[columns] if columns else (7.2, 4.4) if chart.is_wide else (5.6, 4.2)
     figure = Figure(figsize=size_in_inches, layout="constrained", dpi=DOTS_PER_INCH)
@@ -146,6 +148,8 @@ def draw(chart: Chart, columns: int | None = None) -> Figure:
         )
         named.add(points.name)
     _finish(axes, chart, is_narrow=columns == 1)
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))  # a name from data may hold what no font and no file can
     return figure
 
 

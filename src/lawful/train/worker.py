@@ -310,9 +310,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "at most 4, where the data is slow to read; else 0)",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1: one process per core)")
-    parser.add_argument(
-        "--planned-threads", action="store_true", help="instead of --threads: as many as the plan gives the run"
-    )
+    parser.add_argument("--planned-threads", action="store_true", help="as many CPU threads as the plan gives the run")
     parser.add_argument("--core", type=int, help="the core of a run with one thread (default: any)")
     parser.add_argument("--micro-batch", type=int, help="windows in one forward pass (default: the whole batch)")
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)

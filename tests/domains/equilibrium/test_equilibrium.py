@@ -110,5 +110,5 @@ def test_settings_that_cannot_be_are_refused() -> None:
         equilibrium.study(lengths=(48,))
     with pytest.raises(LawfulError, match="published scale is fixed"):
         equilibrium.study("published", steps=10)
-    with pytest.raises(LawfulError, match="form: it belongs to the published scale"):
+    with pytest.raises(LawfulError, match="form, epochs: they belong to the published scale"):
         equilibrium.study("quick", form="quick")

@@ -30,8 +30,8 @@ def test_a_setting_out_of_its_range_is_refused_by_name(setting: str, text: str) 
 
 def test_ids_of_runs_are_those_of_before_the_move() -> None:
     """As of 2026-11-27, when the corpus stood in lawful/corpora: folders hold such ids."""
-    runs = [rung.run for rung in declare(studies.find("music")[0], "smoke").ladder]
-    assert (runs[0].id, runs[-1].id) == ("49ae707a08d2", "f25b213b70c5")
+    runs = {rung.run.id for rung in declare(studies.find("music")[0], "smoke").ladder}
+    assert {"49ae707a08d2", "f25b213b70c5"} <= runs
 
 
 def test_the_linter_says_the_notices_of_the_corpus() -> None:
