@@ -126,6 +126,12 @@ def test_the_interval_of_the_lowest_loss_is_that_of_allocate() -> None:
     assert found.interval[0] < loss.low < loss.high < found.interval[1]
 
 
+def test_an_interval_that_is_all_but_infinite_is_no_overflow(monkeypatch: pytest.MonkeyPatch, fit: Fit) -> None:
+    monkeypatch.setattr("lawful.fitting.stopping.interval_of", lambda goal, of: (-700.0, 700.0))
+    found = has_reached(fit, "L at 1e22 within 1 %")
+    assert found.interval == (pytest.approx(0.0), np.inf) and not found.is_reached
+
+
 def test_the_rule_states_its_numbers() -> None:
     assert f"{WIDENED:g}" in RULE
 
