@@ -20,6 +20,7 @@ from lawful.observe import OVER, statuses, write_observations
 from lawful.plugins import analyses
 from lawful.schema import PlannedRun, RunRecord, StudyPlan
 from lawful.storage.atomic import write_json
+from lawful.storage.campaigns import expect_no_campaign
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 from lawful.study import Study, own_module, trusted_file
@@ -51,6 +52,7 @@ def run_study(
     """
     from lawful.executors.local import Local
 
+    expect_no_campaign(Store(Path(folder)))
     executor = Local(workers=workers, device=device)
     planned = planned_study(study, data=None if data is None else Path(data), workers=workers, device=device)
     planned.write(Path(folder))
