@@ -35,7 +35,7 @@ from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import Study, grid
 from lawful.tables import read_cells
-from planted_campaign import FLOPS, SURFACE, Kill, Planted, campaign, loss_of, planner, study, surface_of
+from planted_campaign import FLOPS, SURFACE, Kill, Planted, campaign, loss_of, planner, rung, study, surface_of
 from planted_runs import Planted as PlantedTraining
 
 BUDGET = 3e15
@@ -296,6 +296,20 @@ def test_the_question_is_the_first_whose_law_prices_runs_and_knows_the_goal(tmp_
     with pytest.raises(DeclarationError) as error:
         started(tmp_path / "c", asked=Asked(until="delta within .1", budget=BUDGET))
     assert all(f"question '{name}'" in str(error.value) for name in ("size", "compute", "surface"))
+
+
+def test_the_runs_that_a_question_asks_about_are_those_that_its_answer_will_take() -> None:
+    """One condition after another, and the largest of those that may be fitted: as fitting/asked.py chooses rows."""
+    largest = replace(FLOPS, where={"at_tokens": "max"})
+    held_out = study(largest, held_out={"tokens": 100_000_000})
+    assert {one.point[1] for one in candidates_of(held_out, largest)} == {31_622_777.0}
+    of_one_size = replace(FLOPS, where={"at_params": 10_000, "at_tokens": "max"})
+    ladder = [
+        *grid(rung, params=[10_000], tokens=[10**6, 10**7], seed=[0, 1]),
+        *grid(rung, params=[10**6], tokens=[10**8], seed=[0]),
+    ]
+    declared = Study(name="toy", question="?", ladder=ladder, questions=[FLOPS])
+    assert [one.point for one in candidates_of(declared, of_one_size)] == [(1e4, 1e7)] * 2
 
 
 def test_a_run_whose_counts_only_its_end_tells_cannot_be_chosen(tmp_path: Path) -> None:
