@@ -15,7 +15,10 @@ import toy_study
 from commands import VAL_LOSS
 from lawful.campaign import Asked, choice, go_on, start_campaign
 from lawful.campaign.candidates import asked_question, candidates_of, space_filling
+from lawful.cli.commands import CommandOptions
+from lawful.cli.extend import extend
 from lawful.command import Command, LogPattern
+from lawful.conduct import run_study
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import Answer
@@ -23,6 +26,7 @@ from lawful.fitting.goal import read_goal
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import write_observations
 from lawful.planning.plan import make_plan
+from lawful.report.campaign import campaign_sentences
 from lawful.schema import PlannedRun
 from lawful.schema.campaign import Campaign
 from lawful.storage.atomic import write_json
@@ -31,7 +35,7 @@ from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
 from lawful.study import Study, grid
 from lawful.tables import read_cells
-from planted_campaign import FLOPS, SURFACE, Kill, Planted, campaign, loss_of, planner, study, surface_of
+from planted_campaign import FLOPS, SURFACE, Kill, Planted, campaign, loss_of, planner, rung, study, surface_of
 from planted_runs import Planted as PlantedTraining
 
 BUDGET = 3e15
@@ -190,6 +194,21 @@ def test_a_budget_that_is_spent_ends_the_campaign_with_its_goal_unmet(tmp_path: 
     assert found.end is not None and found.end.ending == "spent" and "costs more" in found.end.why
     assert 0.8 * 4e12 < found.spent <= 4e12
     assert found.rounds[-1].kind == "held out"
+    said = campaign_sentences(found)
+    assert said[0].endswith("FLOPs are left, and the cheapest run costs more.") and "budget is spent" not in said[0]
+    assert f"of which the campaign took {found.spent / found.rule.grid_flops:.2g}" in said[1]
+
+
+def test_a_first_round_whose_plan_was_not_written_is_planned_as_it_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version may choose otherwise: what the record says stands."""
+    out, asked, plan = tmp_path / "out", Asked(until="alpha within .01", budget=BUDGET), planner(tmp_path)
+    chosen = start_campaign(out, study(), asked, plan, print).rounds[0].runs
+    Store(out).study.unlink()
+    monkeypatch.setattr("lawful.campaign.start_of", lambda reach, budget: reach.open_[:1])
+    start_campaign(out, study(), asked, plan, print)
+    assert {run.rung for run in Store(out).read_study().runs} == set(chosen)
 
 
 def test_where_no_law_can_be_fitted_more_runs_fill_the_ranges_and_that_is_said(tmp_path: Path) -> None:
@@ -222,6 +241,12 @@ def test_nothing_is_chosen_when_the_time_is_over_and_a_resume_goes_on(tmp_path: 
     said: list[str] = []
     found = campaign(tmp_path, study(), Planted(), said=said, max_hours=1e-9)
     assert found.end is None and len(found.rounds) == 1 and "lawful resume" in said[-1]
+    for whole in (
+        lambda: run_study(study(), tmp_path / "out"),
+        lambda: extend(tmp_path / "out", told=CommandOptions()),
+    ):
+        with pytest.raises(StoreError, match=r"holds a campaign.* lawful resume"):
+            whole()
     with pytest.raises(Kill):  # a second round is chosen
         go_on(tmp_path / "out", study(), Planted(killed_after=0))
     written = read_campaign(Store(tmp_path / "out"))
@@ -271,6 +296,20 @@ def test_the_question_is_the_first_whose_law_prices_runs_and_knows_the_goal(tmp_
     with pytest.raises(DeclarationError) as error:
         started(tmp_path / "c", asked=Asked(until="delta within .1", budget=BUDGET))
     assert all(f"question '{name}'" in str(error.value) for name in ("size", "compute", "surface"))
+
+
+def test_the_runs_that_a_question_asks_about_are_those_that_its_answer_will_take() -> None:
+    """One condition after another, and the largest of those that may be fitted: as fitting/asked.py chooses rows."""
+    largest = replace(FLOPS, where={"at_tokens": "max"})
+    held_out = study(largest, held_out={"tokens": 100_000_000})
+    assert {one.point[1] for one in candidates_of(held_out, largest)} == {31_622_777.0}
+    of_one_size = replace(FLOPS, where={"at_params": 10_000, "at_tokens": "max"})
+    ladder = [
+        *grid(rung, params=[10_000], tokens=[10**6, 10**7], seed=[0, 1]),
+        *grid(rung, params=[10**6], tokens=[10**8], seed=[0]),
+    ]
+    declared = Study(name="toy", question="?", ladder=ladder, questions=[FLOPS])
+    assert [one.point for one in candidates_of(declared, of_one_size)] == [(1e4, 1e7)] * 2
 
 
 def test_a_run_whose_counts_only_its_end_tells_cannot_be_chosen(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lawful.observe import OVER, statuses, write_observations
 from lawful.plugins import analyses
 from lawful.schema import PlannedRun, RunRecord, StudyPlan
 from lawful.storage.atomic import write_json
+from lawful.storage.campaigns import expect_no_campaign
 from lawful.storage.layout import Store
 from lawful.storage.lease import is_claimed
 from lawful.study import Study, own_module, trusted_file
@@ -51,6 +52,7 @@ def run_study(
     """
     from lawful.executors.local import Local
 
+    expect_no_campaign(Store(Path(folder)))
     executor = Local(workers=workers, device=device)
     planned = planned_study(study, data=None if data is None else Path(data), workers=workers, device=device)
     planned.write(Path(folder))
@@ -61,16 +63,13 @@ def run_study(
 def planned_study(study: Study, *, data: Path | None, workers: int, device: str) -> Plan:
     """The plan of a study that code has declared, for this machine."""
     from lawful.executors.local import available_cores
-    from lawful.planning.commands import has_training, is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, plan_commands
 
     if not has_training(study):
         return plan_commands(study, workers=workers, cores=available_cores())
-    from lawful.planning.mixed import plan_mixed
     from lawful.planning.plan import make_plan
 
-    return (plan_mixed if is_of_commands(study) else make_plan)(
-        study, data=data, device_name=device, workers=workers, cores=available_cores(), is_timed=False
-    )
+    return make_plan(study, data=data, device_name=device, workers=workers, cores=available_cores(), is_timed=False)
 
 
 def concluded(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from lawful.fitting.answer import answer_study
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import observations
 from lawful.planning.extend import plan_extension
-from lawful.planning.mixed import plan_mixed
+from lawful.planning.plan import make_plan
 from lawful.report.page import write_report
 from lawful.report.plan import plan_table
 from lawful.report.progress import study_status
@@ -73,7 +74,8 @@ def declared(folder: Path, **settings: str) -> tuple[Study, Path]:
 def test_our_runs_and_commands_are_one_study_with_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lawful.fitting.forecast.answer_study", partial(answer_study, draws=0))  # time
     study, path = declared(tmp_path)
-    planned = plan_mixed(study, study_file=path, is_timed=False, device_name="cpu")
+    planned = make_plan(study, study_file=path, is_timed=False, device_name="cpu")
+    planned = replace(planned, study=replace(planned.study, price_per_gpu_hour=2.0))
     assert [type(planned.runs[one.run]) for one in planned.study.runs] == [Run, CommandRun] * 4
     assert [one.arm for one in planned.study.runs] == ["ours", "theirs"] * 4
     console = Console(width=200, file=io.StringIO())
@@ -108,6 +110,7 @@ def test_our_runs_and_commands_are_one_study_with_one_page(tmp_path: Path, monke
     plan_extension(folder, longer, study_file=path, is_timed=False).write(folder)
     new = [one for one in Store(folder).read_study().runs if one.at["width"] == 40]
     assert {one.kind for one in new} == {"training", "command"} and len(Store(folder).read_study().runs) == 10
+    assert Store(folder).read_study().price_per_gpu_hour == 2.0
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another_user"))
     monkeypatch.setattr(trust, "_remembered", set())

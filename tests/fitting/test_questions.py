@@ -14,6 +14,7 @@ from lawful.fitting.checklist import as_text
 from lawful.fitting.cost import exact_cost
 from lawful.fitting.design import design
 from lawful.fitting.frontier import frontier
+from lawful.fitting.goal import interval_of, read_goal
 from lawful.schema import PlannedRun, StudyPlan
 
 
@@ -129,6 +130,8 @@ def test_beyond_the_data_an_allocation_a_prediction_and_the_page_say_one_number(
     assert best.loss.value == pytest.approx(said.value, rel=1e-6) == chart.loss[-1].value
     assert best.N_exponent.value == found.derived["N_exponent"].value
     assert any("averages over data_limited" in one.sentence for one in best.warnings)
+    low, high = interval_of(read_goal(f"L at {budget:.17g} within 1 %"), found)
+    assert np.exp([low, high]) == pytest.approx([best.loss.low, best.loss.high], rel=1e-9)
 
 
 def test_isoflop_curves_give_the_planted_exponent():

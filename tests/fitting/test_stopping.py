@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted import chinchilla_loss
+from planted import CHINCHILLA, chinchilla_loss
 
 import lawful
 from lawful.errors import DeclarationError
@@ -87,14 +87,21 @@ def test_an_answer_moves_without_a_point_as_it_does_when_that_point_is_left_out(
 
 
 def test_one_bad_point_on_which_the_answer_rests_stops_no_campaign() -> None:
-    """Of the largest size there is one run, and it is off by 8 %: no other run says so."""
-    rows = [row for row in rows_of(sizes=5, lengths=4, repeats=4) if row["params"] < 2.9e9 or row["tokens"] > 9e10]
-    worst = next(row for row in rows if row["params"] > 2.9e9)
-    bad = fitted([{**row, "loss": row["loss"] * (1.08 if row is worst else 1.0)} for row in rows])
-    truth = 0.2849 / (0.2849 + 0.3478)  # planted: beta / (alpha + beta)
-    goal = "N_exponent within .1"
-    found = has_reached(bad, goal)
-    assert not found.is_reached or abs(sum(found.interval) / 2 - truth) <= 0.1
+    """Of the largest size there is one run, and it is off by 8 %: no other run says so, and the interval is narrow."""
+    rng = np.random.default_rng(1)
+    grid = [(n, d) for n in np.geomspace(3e7, 3e8, 5) for d in np.geomspace(1e9, 1e11, 5)]
+    at = [*grid, *grid[:4], (3e10, 1e11)]
+    noise = 0.003 * rng.standard_normal(len(at))
+    noise[-1] += np.log(1.08)
+    rows = [
+        {"params": float(n), "tokens": float(d), "loss": float(chinchilla_loss(n, d) * np.exp(e))}
+        for (n, d), e in zip(at, noise, strict=True)
+    ]
+    bad = fitted(rows)
+    enough = 1.02 * WIDENED * half_width_of(read_goal("alpha within 1"), bad)
+    found = has_reached(bad, f"alpha within {enough:.6g}")
+    assert found.half_width < enough < abs(sum(found.interval) / 2 - CHINCHILLA["alpha"])  # narrow, and wrong
+    assert not found.is_reached and "without the runs at params 3e+10" in found.why
 
 
 def test_what_does_not_stop_a_campaign_always_has_a_next_run(fit: Fit) -> None:
@@ -124,6 +131,12 @@ def test_the_interval_of_the_lowest_loss_is_that_of_allocate() -> None:
     assert np.exp([low, high]) == pytest.approx([loss.low, loss.high], rel=1e-9)
     found = has_reached(fit, "L at 1e22 within 20 %")
     assert found.interval[0] < loss.low < loss.high < found.interval[1]
+
+
+def test_an_interval_that_is_all_but_infinite_is_no_overflow(monkeypatch: pytest.MonkeyPatch, fit: Fit) -> None:
+    monkeypatch.setattr("lawful.fitting.stopping.interval_of", lambda goal, of: (-700.0, 700.0))
+    found = has_reached(fit, "L at 1e22 within 1 %")
+    assert found.interval == (pytest.approx(0.0), np.inf) and not found.is_reached
 
 
 def test_the_rule_states_its_numbers() -> None:

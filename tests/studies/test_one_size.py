@@ -94,7 +94,8 @@ def test_batches_and_epochs_that_the_originals_had_can_be_set() -> None:
         declared("shakespeare", "quick", epochs="2")
 
 
-def study_of(folder: Path, arms: dict[str, tuple[float, ...]]) -> None:
+def study_of(folder: Path, arms: dict[str, tuple[float, ...]], held_out: float | None = None) -> None:
+    """held_out    the loss of a larger size that is held out"""
     rungs, rows = [], []
     for arm, losses in arms.items():
         for seed, loss in enumerate(losses):
@@ -102,6 +103,10 @@ def study_of(folder: Path, arms: dict[str, tuple[float, ...]]) -> None:
             rungs.append(planned_run(f"{arm}{seed}", at=at, arm=arm, seed=seed, params_non_embedding=1000))
             row = {"run": f"{arm}{seed}", "status": "finished", "arm": arm, "seed": seed, "loss": loss}
             rows.append({**row, "params_non_embedding": 1000, "tokens": 1000})
+    if held_out is not None:
+        at, larger = {"width": 32, "seed": 0}, {"params_non_embedding": 4000, "held_out": True}
+        rungs.append(planned_run("larger", at=at, **larger))
+        rows.append({"run": "larger", "status": "finished", "loss": held_out, "tokens": 1000, **larger})
     question = Question(name="size", asks="How does the loss fall?", law="power_floor:params")
     write_plan(folder, *rungs, questions=(question,))
     write_csv(Store(folder).observations, rows)
@@ -115,6 +120,13 @@ def test_a_single_setting_is_told_with_its_loss_and_that_no_law_is_claimed(tmp_p
     assert answer.basis.startswith("Mean of 2 seeds.") and "four sizes" in answer.next_step
 
 
+def test_a_held_out_size_beside_one_that_is_fitted_is_no_single_setting(tmp_path: Path) -> None:
+    """The mean of both sizes was told as the loss of the setting, and the two as its seeds."""
+    study_of(tmp_path, {"": (2.0,)}, held_out=1.0)
+    (answer,) = answer_study(tmp_path, draws=0)
+    assert answer.status == "refused" and "single setting" not in answer.headline and "seeds" not in answer.basis
+
+
 def test_a_single_setting_of_two_arms_claims_no_winner(tmp_path: Path) -> None:
     study_of(tmp_path, {"gelu": (2.0,), "swiglu": (1.9,)})
     answer = answer_study(tmp_path, draws=0)[0]
@@ -122,3 +134,8 @@ def test_a_single_setting_of_two_arms_claims_no_winner(tmp_path: Path) -> None:
         answer.headline == "A single setting of each arm was trained: no law is claimed, and no arm is called better."
     )
     assert answer.basis.startswith("One seed: gelu 2, swiglu 1.9.")
+
+
+def test_arms_of_a_single_setting_with_unlike_numbers_of_seeds_are_told_so(tmp_path: Path) -> None:
+    study_of(tmp_path, {"gelu": (2.0, 2.5), "swiglu": (1.9,)})
+    assert answer_study(tmp_path, draws=0)[0].basis.startswith("Means of 1 to 2 seeds: gelu 2.25, swiglu 1.9.")

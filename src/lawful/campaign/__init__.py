@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lawful.campaign.candidates import Candidate
 from lawful.campaign.choice import held_out_round, next_step, said_width
 from lawful.campaign.rule import Reach, begun_campaign, expect_same, make_rule, program, reach_of, start_of
 from lawful.checks import NaturalInt, PositiveFloat, PositiveInt, argument, checked
@@ -118,26 +119,29 @@ def start_campaign(folder: Path, study: Study, asked: Asked, plan: Callable[[Stu
     store = Store(folder)
     former = read_campaign(store)
     reach = reach_of(study, asked.until, asked.budget)
-    start = start_of(reach, asked.budget)
-    first = study.of_rungs([one.rung for one in start])
     rule = functools.partial(make_rule, study, reach, goal=asked.until, budget=asked.budget)
     if former is not None:
         expect_same(former, rule(batch=asked.batch or former.rule.batch), folder)
         if not store.study.exists():  # stopped between the two
-            plan(first).write(folder)
+            plan(_part(study, reach.named(former.rounds[0].runs))).write(folder)
         return former
     if store.study.exists() and begun(store, store.read_study()):
         raise StoreError(
             f"{folder}: expected a new folder for a campaign, got a study whose runs have begun: the rule must be "
             f"older than the first run. Choose another --out, or ask for one round by hand: lawful next {folder}"
         )
-    planned = plan(first)
+    start = start_of(reach, asked.budget)
+    planned = plan(_part(study, start))
     campaign = begun_campaign(rule(batch=asked.batch or planned.study.workers), start)
     planned.write(folder, register=lambda: write_campaign(store, campaign))
     if reach.why_no_held_out:
         say(reach.why_no_held_out)
     say(_in_one_line(campaign, campaign.rounds[0]))
     return campaign
+
+
+def _part(study: Study, runs: Sequence[Candidate]) -> Study:
+    return study.of_rungs([one.rung for one in runs])
 
 
 def go_on(

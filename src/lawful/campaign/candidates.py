@@ -117,10 +117,10 @@ def candidates_of(study: Study, question: Question) -> list[Candidate]:
     rungs = [rung for rung in (*study.ladder, *study.offered) if is_of_ladder(rung)]
     planned = [planned_run(rung, study.arm) for rung in rungs]
     rows = [{**run.at, **{f"at_{name}": value for name, value in run.at.items()}, **run.columns()} for run in planned]
-    shared = _trunks(rungs)
+    asked, shared = _asked(rows, question), _trunks(rungs)
     out = []
-    for rung, run, row, trunk in zip(rungs, planned, rows, shared, strict=True):
-        if not _is_asked(row, question, rows):
+    for number, (rung, run, row, trunk) in enumerate(zip(rungs, planned, rows, shared, strict=True)):
+        if number not in asked:
             continue
         point = row.get(current_name(question.params)), row.get(current_name(question.tokens))
         size, tokens = (float(cell) if isinstance(cell, (int, float)) else 0.0 for cell in point)
@@ -148,17 +148,19 @@ def _trunks(rungs: Sequence[Rung]) -> list[str]:
     return [name if count[name] > 1 else "" for name in names]
 
 
-def _is_asked(row: Mapping[str, Cell], question: Question, rows: Sequence[Mapping[str, Cell]]) -> bool:
-    """As the question's `where` will choose among the rows of the table."""
+def _asked(rows: Sequence[Mapping[str, Cell]], question: Question) -> set[int]:
+    """Which rows the question's `where` will choose in the table: one condition after another, "max" and "min" over the
+    rows that may be fitted."""
+    left = list(range(len(rows)))
     for name, wanted in question.where.items():
-        column = name if name in row else current_name(name)
+        column = name if any(name in row for row in rows) else current_name(name)
+        values: Sequence[Cell] = wanted if isinstance(wanted, tuple) else (wanted,)
         if wanted in ("max", "min"):
-            cells = [one[column] for one in rows if isinstance(one.get(column), (int, float))]
-            if row.get(column) != (max if wanted == "max" else min)(cells):  # type: ignore[type-var]
-                return False
-        elif row.get(column) not in (wanted if isinstance(wanted, tuple) else (wanted,)):
-            return False
-    return True
+            fitted = [rows[i].get(column) for i in left if not rows[i]["held_out"]]
+            numbers = [cell for cell in fitted if isinstance(cell, (int, float))]
+            values = ((max if wanted == "max" else min)(numbers),) if numbers else ()
+        left = [i for i in left if rows[i].get(column) in values]
+    return set(left)
 
 
 def space_filling(

@@ -13,7 +13,7 @@ from lawful.checks import PositiveInt
 from lawful.cli import options
 from lawful.cli.announce import tell
 from lawful.cli.training_options import TrainingOptions
-from lawful.errors import DeclarationError, StoreError
+from lawful.errors import DeclarationError
 
 if TYPE_CHECKING:
     from lawful.executors import Executor
@@ -65,15 +65,12 @@ class CampaignOptions:
 
     def expect_none(self, folder: Path) -> None:
         """Raises where a ladder is to be run, and an option or the folder is of a campaign."""
+        from lawful.storage.campaigns import expect_no_campaign
         from lawful.storage.layout import Store
 
         if self.budget is not None or self.batch is not None:
             raise DeclarationError("--budget, --batch: expected --until beside them, a goal; got none.")
-        if Store(folder).campaign.exists():
-            raise StoreError(
-                f"{folder}: expected --until, since the folder holds a campaign, got none. Go on with it: "
-                f"lawful resume {folder}; or choose another --out for the whole ladder."
-            )
+        expect_no_campaign(Store(folder))
 
 
 def expect_whole_rounds(training: TrainingOptions) -> None:

@@ -134,7 +134,7 @@ def plan_declared(
     is_elsewhere   runs go to other machines
     """
     from lawful.executors.local import available_cores
-    from lawful.planning.commands import has_training, is_of_commands, plan_commands
+    from lawful.planning.commands import has_training, plan_commands
 
     if not has_training(study):
         if data is not None or stack:
@@ -147,11 +147,10 @@ def plan_declared(
             command=shlex.join(["lawful", *sys.argv[1:]]),
             study_file=own_file,
         )
-    from lawful.planning.mixed import plan_mixed
     from lawful.planning.plan import make_plan
 
     with planning_progress() as progress:
-        return (plan_mixed if is_of_commands(study) else make_plan)(
+        return make_plan(
             study,
             data=data,
             device_name=device,

@@ -168,7 +168,7 @@ def allocate(
         cost=paid.text,
         params=best,
         tokens=spread(point.tokens, np.where(has_best, drawn.tokens, 1 / no_end)),
-        loss=spread(loss_at_best(point, among, own), drawn.loss),
+        loss=spread(loss_at_best(point.size, point.tokens, point.loss, among, own), drawn.loss),
         tokens_per_param=spread(point.tokens / point.size, np.where(has_best, drawn.tokens / drawn.size, 1 / no_end)),
         **exponents,
         band=sizes,
@@ -275,12 +275,14 @@ def weighed(fit: FittedLaw) -> Alternatives | None:
     return among
 
 
-def loss_at_best(point: Optimum, among: Alternatives | None, held: Mapping[str, float]) -> Array:
-    """The loss of the best size and data, shape (1,): what a prediction at that point says, which may not be that of
-    the law whose best size it is."""
+def loss_at_best(
+    size: Array, tokens: Array, own: Array, among: Alternatives | None, held: Mapping[str, float]
+) -> Array:
+    """The loss of the best size and data, shape (1,): what a prediction at that point says. It may not be `own`, which
+    is that of the law whose best size it is."""
     if among is None:
-        return point.loss
-    return among.interval({"params": float(point.size[0]), "tokens": float(point.tokens[0]), **held}, 0.95)[:1]
+        return own
+    return among.interval({"params": float(size[0]), "tokens": float(tokens[0]), **held}, 0.95)[:1]
 
 
 def _as_fitted(fit: FittedLaw, name: str, found: Interval) -> Interval:

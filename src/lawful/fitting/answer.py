@@ -89,8 +89,8 @@ def answer_study(folder: str | Path, *, draws: int = 1000, seed: int = 0) -> lis
 
 def _of_one_setting(study: StudyPlan, table: Observations, loss: str) -> dict[str, list[float]]:
     """The losses of each arm where the ladder has one setting, of which only the seed varies; empty otherwise."""
-    fitted = [run for run in study.runs if run.is_of_ladder and not run.held_out]
-    if any(len({all_but("seed", run) for run in fitted if run.arm == arm}) > 1 for arm in {run.arm for run in fitted}):
+    own = [run for run in study.runs if run.is_of_ladder]
+    if any(len({all_but("seed", run) for run in own if run.arm == arm}) > 1 for arm in {run.arm for run in own}):
         return {}
     found: dict[str, list[float]] = {}
     for row in table.rows:

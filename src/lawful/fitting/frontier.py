@@ -70,7 +70,9 @@ def frontier(
             why = why or f"the best size for {flops:.3g} FLOPs is not determined by these runs"
             continue
         best_data = spread(point.tokens, np.where(edges == 0, data, np.where(edges < 0, 1e150, 1e-150)))
-        found.append((flops, params, best_data, spread(loss_at_best(point, among, {}), losses)))
+        found.append(
+            (flops, params, best_data, spread(loss_at_best(point.size, point.tokens, point.loss, among, {}), losses))
+        )
     if len(found) < 2:
         return Frontier(law=name, undecided=why or "it is decided at fewer than two budgets")
     columns = tuple(zip(*found, strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 from lawful.checks import nearest, shown
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import predict
-from lawful.fitting.allocate import allocate, drawn_of, interval_maker
+from lawful.fitting.allocate import allocate, drawn_of, interval_maker, loss_at_best, weighed
 from lawful.fitting.cost import cost_of
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.optimum import Spending, Surface, as_draw, best_size, growth
@@ -138,17 +138,19 @@ def interval_of(goal: Goal, fit: FittedLaw) -> tuple[float, float]:
 
 def _lowest_loss(fit: FittedLaw, flops: float) -> tuple[float, float]:
     """The interval that `allocate` gives of the loss, without what else it finds; none where there is no best size."""
-    among, spending = fit.doubt.alternatives, Spending(cost_of(None, 0.0, {}))
+    among, spending = weighed(fit), Spending(cost_of(None, 0.0, {}))
 
-    def lowest(law: Surface, values: Mapping[str, Array]) -> tuple[Array, Array]:
+    def lowest(law: Surface, values: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
         size, edge = best_size(law, values, flops, spending)
-        return spending.at_own(law, values, size, spending.cost.tokens(size, flops)), edge
+        tokens = spending.cost.tokens(size, flops)
+        return size, tokens, spending.at_own(law, values, size, tokens), edge
 
     best: Surface = fit if among is None else among.best
-    value, edge = lowest(best, as_draw(best.values))
+    size, tokens, own, edge = lowest(best, as_draw(best.values))
     if edge[0]:
         return 0.0, math.inf
-    drawn = np.concatenate([lowest(law, values)[0] for law, values in drawn_of(fit, among, FORM_DRAWS)])
+    drawn = np.concatenate([lowest(law, values)[2] for law, values in drawn_of(fit, among, FORM_DRAWS)])
+    value = loss_at_best(size, tokens, own, among, {})
     found = interval_maker(fit, None if among is None else 1.0)(value, drawn)
     return float(found.low), float(found.high)
 

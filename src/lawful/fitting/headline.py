@@ -115,8 +115,9 @@ def of_refusal(code: str | None, refusal: str) -> Headline:
 def of_one_setting(losses: Mapping[str, Sequence[float]], refusal: str) -> Headline:
     """Of a study that trains one setting, with each of its seeds, and so can have no law. losses: arm -> its runs'."""
     each = {arm: sum(own) / len(own) for arm, own in losses.items()}
-    seeds = max(map(len, losses.values()))
-    over = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
+    fewest, most = min(map(len, losses.values())), max(map(len, losses.values()))
+    of_several = f"mean of {most} seeds" if fewest == most else f"means of {fewest} to {most} seeds"
+    over = "one seed" if most == 1 else of_several
     if len(each) == 1:
         (loss,) = each.values()
         sentence = f"A single setting was trained, so no law is claimed; its loss is {loss:.4g}."

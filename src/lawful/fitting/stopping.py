@@ -92,7 +92,8 @@ def has_reached(fit: FittedLaw, goal: str, *, candidates: Sequence[Mapping[str, 
     middle = (low + high) / 2
     ends = (middle - half, middle + half) if half < math.inf else (-math.inf, math.inf)
     if stated.name == "loss":
-        ends = (math.exp(ends[0]), math.exp(ends[1]))
+        with np.errstate(over="ignore"):
+            ends = (float(np.exp(ends[0])), float(np.exp(ends[1])))
     return Reached(
         goal=stated.text,
         is_reached=not lacking,

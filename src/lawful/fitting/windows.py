@@ -33,9 +33,6 @@ def window_size(x: Array, log_loss: Array, groups: Sequence[Array]) -> float:
         found = [one for one in each if one is not None]
         is_whole = all(one is None or one.runs == len(rows) for one, rows in zip(each, groups, strict=True))
         shared = usual_noise(found)
-        is_whole = all(
-            one.runs == len(rows) for rows in groups if (one := sweep_surface(x[rows], log_loss[rows], size))
-        )
         if not found or is_whole or np.mean([one.is_flat(shared) for one in found]) <= MOST_FLAT:
             return size
         size *= LARGER
@@ -58,7 +55,7 @@ def beyond(own: Surface, x: Array, log_loss: Array, size: float) -> Surface | No
 
 
 def biased_by(usual: Sequence[Surface], beyond: Sequence[Surface | None]) -> float:
-    """Where the lowest points lie without skew's effect, from the readings towards those of `_beyond` (below 0: away
+    """Where the lowest points lie without skew's effect, from the readings towards those of `beyond` (below 0: away
     from them), as a multiple. A skewed valley biases a reading by the square of its window's width: the usual one by so
     many times what the larger one moves it. A cubic has no such bias. 0 where no cell has another reading."""
     pairs = [(one.runs, wide.runs) for one, wide in zip(usual, beyond, strict=True) if wide is not None]

@@ -11,8 +11,7 @@ from lawful.fitting.answers import Answer
 from lawful.fitting.forecast import register_added
 from lawful.fitting.registered import Forecasts
 from lawful.observe import statuses, write_observations
-from lawful.planning.commands import has_training, is_of_commands, plan_commands
-from lawful.planning.mixed import plan_mixed
+from lawful.planning.commands import has_training, plan_commands
 from lawful.planning.plan import Plan, make_plan, steps_after_trunks
 from lawful.planning.probes import Progress, silent
 from lawful.replan import SHOWN, counts_of, question_meaning
@@ -62,7 +61,7 @@ def plan_extension(
         )
         _expect_all_of(store, former, commands)
         return replace(commands, study=replace(commands.study, price_per_gpu_hour=former.price_per_gpu_hour))
-    plan = (plan_mixed if is_of_commands(study) else make_plan)(
+    plan = make_plan(
         study.of_rungs(ladder),
         data=data,
         device_name=former.device,
@@ -125,7 +124,8 @@ def _with_former(former: StudyPlan, plan: Plan, rungs: Mapping[str, Rung]) -> St
         for run in plan.study.runs
     )
     probe = plan.study.precision_probe or former.precision_probe
-    return replace(plan.study, runs=runs, precision_probe=probe)
+    price = former.price_per_gpu_hour
+    return replace(plan.study, runs=runs, precision_probe=probe, price_per_gpu_hour=price)
 
 
 def _expect_all_of(store: Store, former: StudyPlan, plan: Plan) -> None:

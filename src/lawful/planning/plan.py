@@ -14,6 +14,8 @@ from lawful.checks import refuse_lines
 from lawful.corpora import Corpus
 from lawful.errors import DataError, DeviceError, MissingDependency
 from lawful.planning import placement
+from lawful.planning.commands import is_of_commands
+from lawful.planning.mixed import with_commands
 from lawful.planning.probes import Probes, Progress, Shape, silent
 from lawful.planning.written import Plan as Plan
 from lawful.planning.written import import_laws, study_plan
@@ -45,7 +47,8 @@ def make_plan(
     is_elsewhere: bool = False,
     progress: Progress = silent,
 ) -> Plan:
-    """Prepare the corpora, settle one precision for the ladder, and count.
+    """Prepare the corpora, settle one precision for the ladder, and count. A study of commands alone, which needs no
+    torch, is planned by plan_commands.
 
     workers    processes that will train; 0: as many as there are `cores`, or as GPUs have room for
     is_elsewhere    the runs go to other machines. A GPU need not be here; without one, nothing is timed
@@ -57,7 +60,7 @@ def make_plan(
     gpus = 0 if not is_here or where.type != "cuda" else len(devices.gpus()) if str(where) == "cuda" else 1
     room = placement.Room(workers=workers, cores=cores, gpus=gpus, stacked=stacked, is_timed=is_timed and is_here)
     probes = Probes(where=where, progress=progress)
-    rungs = list(study.ladder)
+    rungs = [rung for rung in study.ladder if isinstance(rung.run, Run)]
     names = _corpus_names(rungs)
     corpora, missing = _prepare_corpora(rungs, names, data, progress)
     precision, precision_probe = probes.precision(rungs) if precision is None else (precision, None)
@@ -70,7 +73,7 @@ def make_plan(
     runs, workers = placement.place(study.questions, rungs, runs, room=room, probes=probes)
     device.return_memory(where)  # to the workers
     planned = replace(
-        study_plan(study, rungs, runs, settings=settings, command=command, study_file=study_file),
+        study_plan(study, study.ladder, runs, settings=settings, command=command, study_file=study_file),
         precision=" and ".join(sorted({run.precision for run in runs})),
         precision_probe=precision_probe,
         device=where.type,
@@ -84,7 +87,8 @@ def make_plan(
             *batches_in_pieces(rungs, probes),
         ),
     )
-    return Plan(study=planned, runs={rung.training.id: rung.training for rung in rungs}, missing_data=missing)
+    ours = Plan(study=planned, runs={rung.training.id: rung.training for rung in rungs}, missing_data=missing)
+    return with_commands(study, ours, cores=cores, study_file=study_file) if is_of_commands(study) else ours
 
 
 @dataclass(frozen=True, kw_only=True)

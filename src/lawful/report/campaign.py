@@ -20,14 +20,17 @@ def campaign_sentences(campaign: Campaign) -> list[str]:
     runs = sum(len(one.runs) for one in campaign.rounds)
     last = next((one.half_width for one in reversed(campaign.looks) if one.half_width is not None), None)
     width = "no interval yet" if last is None else f"half-width {tables.significant(last)}"
-    state = "not decided yet" if end is None else "met" if end.ending == "met" else "not met: the budget is spent"
+    if end is None or end.ending == "met":
+        state = f"{'met' if end else 'not decided yet'}: {width}, {tables.significant(campaign.enough)} is enough"
+    else:
+        state = f"not met: {end.why}"
     spent = f"{tables.many(runs, 'run')} of {tables.flops(campaign.spent)}"
     ladder = f"The whole ladder, {tables.many(rule.grid_runs, 'run')}, takes {tables.flops(rule.grid_flops)}"
     share = tables.significant(campaign.spent / rule.grid_flops, 2)
     return [
-        f"The goal, {rule.goal}, is {state}: {width}, {tables.significant(campaign.enough)} is enough.",
+        f"The goal, {rule.goal}, is {state}.",
         f"{spent} in {tables.many(len(campaign.rounds), 'round')}, of a budget of {tables.flops(rule.budget)}. "
-        f"{ladder}: this is {share} of it.",
+        f"{ladder}, of which the campaign took {share}.",
         f"The rule was written on {campaign.created}, before the first run (SHA-256 {campaign.rule_sha256[:16]}), and "
         f"each choice before its runs. {rule.stop}",
     ]

@@ -16,7 +16,8 @@ OTHER = "of other questions"
 
 
 def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
-    """As 24 runs: 20 fitted (2 variants, 5 sizes from 7.08k to 187k parameters, 2 seeds) and 4 held out at 440k.
+    """As "24 runs: 20 fitted (2 variants, 5 sizes from 7.08k to 187k parameters, 2 seeds) and 4 held out at 440k
+    parameters."
 
     Each run is counted once, of the runs planned, or of those that a table has. Empty without an answer. is_short:
     without the ends of what there are several of; a page says them below.

@@ -26,5 +26,14 @@ def read_campaign(store: Store) -> Campaign | None:
     return campaign
 
 
+def expect_no_campaign(store: Store) -> None:
+    """Raises StoreError where a campaign chooses the runs of the folder."""
+    if store.campaign.exists():
+        raise StoreError(
+            f"{store.folder}: expected a folder without a campaign, since a campaign alone chooses its runs; the "
+            f"folder holds a campaign. Go on with it: lawful resume {store.folder}; or choose another folder."
+        )
+
+
 def write_campaign(store: Store, campaign: Campaign) -> None:
     write_json(store.campaign, with_hash(to_plain(campaign)))

@@ -41,13 +41,13 @@ def measure(folder: Path, own: str | None = None) -> None:
     home = Store(folder)
     study = home.read_study()
     arm = study.runs[0].arm if study.runs else ""
-    first = {one.params_non_embedding: one for one in study.runs if one.is_of_ladder and one.arm == arm}
+    by_size = {one.params_non_embedding: one for one in study.runs if one.is_of_ladder and one.arm == arm}
     known = read_costs(home)
-    if known and {one.params for one in known.encoders} == set(first):
+    if known and {one.params for one in known.encoders} == set(by_size):
         return
-    if not all(home.run(one.run).exists() for one in first.values()):
+    if not all(home.run(one.run).exists() for one in by_size.values()):
         return  # a copy of a study without its runs
-    made = {params: from_json(read_json(home.run(one.run)), also_from=own) for params, one in sorted(first.items())}
+    made = {params: from_json(read_json(home.run(one.run)), also_from=own) for params, one in sorted(by_size.items())}
     found = [_cost(params, run) for params, run in made.items()]
     write_json(home.fit("latency"), to_plain(EncoderCosts(encoders=tuple(found))))
 
