@@ -33,7 +33,7 @@ from lawful.storage.atomic import write_json
 from lawful.storage.campaigns import read_campaign
 from lawful.storage.json_files import read_json
 from lawful.storage.layout import Store
-from lawful.study import Study, grid
+from lawful.study import Question, Range, Study, grid
 from lawful.tables import read_cells
 from planted_campaign import FLOPS, SURFACE, Kill, Planted, campaign, loss_of, planner, rung, study, surface_of
 from planted_runs import Planted as PlantedTraining
@@ -213,12 +213,12 @@ def test_a_first_round_whose_plan_was_not_written_is_planned_as_it_was_chosen(
 
 def test_where_no_law_can_be_fitted_more_runs_fill_the_ranges_and_that_is_said(tmp_path: Path) -> None:
     said: list[str] = []
-    found = campaign(
-        tmp_path, study(SURFACE), Planted(surface_of), until="N_exponent within .2", budget=8e11, said=said
-    )
-    assert [one.kind for one in found.rounds[:2]] == ["start", "space-filling"]
+    executor = Planted(surface_of, killed_after=7)  # before there are enough for a fit
+    with pytest.raises(Kill):
+        campaign(tmp_path, study(SURFACE), executor, until="N_exponent within .2", budget=2.8e12, said=said)
+    found = read_campaign(Store(tmp_path / "out"))
+    assert found is not None and [one.kind for one in found.rounds[:2]] == ["start", "space-filling"]
     assert any("no law can be fitted yet (chinchilla has 5 free parameters" in line for line in said)
-    assert found.spent <= 8e11
 
 
 def test_a_run_that_failed_is_not_tried_again_before_the_campaign_is_resumed(tmp_path: Path) -> None:
@@ -366,3 +366,38 @@ def test_runs_of_our_own_are_those_of_the_ladder_and_share_their_trunks_within_a
     assert [run.rung for run in runs if run.held_out] == [found.rule.held_out]
     first = [whole[label] for label in found.rounds[0].runs]
     assert found.rounds[0].flops < sum(run.flops for run in first)  # two of them differ only in their length
+
+
+@pytest.mark.parametrize(
+    ("question", "asked", "ladder", "said"),
+    [
+        (replace(FLOPS, fixed={"alpha": 0.5}), {}, {}, "alpha is fixed at 0.5, and no run narrows it"),
+        (FLOPS, {"batch": 1001}, {}, "--batch: expected at most 1,000 runs, got 1,001"),
+        (SURFACE, {"until": "L at params=1,tokens=1,params=2 within 1 %"}, {}, "expected each axis once"),
+        (SURFACE, {}, {"params": [10_000]}, "a law in params needs at least 3 levels of it.* have 1"),
+        (
+            SURFACE,
+            {"budget": 5e11},
+            {},
+            "expected at least 8.79e.11 FLOPs .*, for 6 runs, without which chinchilla",
+        ),
+        (FLOPS, {"budget": 2.6e11}, {}, "expected at least .* FLOPs .*, for 4 runs, without which power_floor"),
+        (FLOPS, {}, {"params": [10_000], "tokens": [10**6]}, "needs at least 4 runs; the study reaches 2"),
+    ],
+)
+def test_a_campaign_that_can_never_know_is_refused_before_its_start(
+    tmp_path: Path, question: Question, asked: dict[str, Any], ladder: dict[str, Any], said: str
+) -> None:
+    axes = {"params": Range(10_000, 10**6, levels=3), "tokens": Range(10**6, 10**8, levels=3), **ladder}
+    declared = Study(name="toy", question="?", ladder=grid(rung, **axes, seed=range(2)), questions=[question])
+    given: dict[str, Any] = {"until": "alpha within .01", "budget": BUDGET, **asked}
+    with pytest.raises(DeclarationError, match=said):
+        start_campaign(tmp_path / "out", declared, Asked(**given), planner(tmp_path), print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_metric_that_is_no_loss_is_refused_before_the_start() -> None:
+    declared = study(replace(FLOPS))
+    object.__setattr__(declared.questions[0], "loss", "top1_accuracy")  # a column that a task of one's own adds
+    with pytest.raises(DeclarationError, match="expected a law of a loss, got one of top1_accuracy, a share"):
+        asked_question(declared, read_goal("alpha within .1"))

@@ -76,6 +76,17 @@ def test_one_law_and_one_run_agree_with_the_information_matrix_by_hand() -> None
     assert plan.runs[0].at == offered[int(np.argmin(after))]
 
 
+def test_candidates_may_state_what_they_cost(fit: Fit) -> None:
+    at = {"params": 1e8, "tokens": 1e10}
+    offered = [{**at, "cost": 5e18}, {**at, "cost": 5e16}, {"params": 1e9, "tokens": 1e9, "cost": 2e20}]
+    plan = lawful.next_runs(fit, goal="alpha within 1e-6", budget=6e16, batch=3, candidates=offered)
+    assert [(run.at, run.cost) for run in plan.runs] == [(at, 5e16)] and plan.cost == 5e16
+    with pytest.raises(DeclarationError, match="expected at least 5e.16"):
+        lawful.next_runs(fit, goal="alpha within 1e-6", budget=1e16, batch=3, candidates=offered)
+    with pytest.raises(DeclarationError, match="candidates: "):
+        lawful.next_runs(fit, goal="alpha within 1", budget=1e20, candidates=[{**at, "cost": "much"}])
+
+
 def test_branches_of_one_trunk_teach_less_than_runs_of_their_own() -> None:
     rng = np.random.default_rng(1)
     rows = []

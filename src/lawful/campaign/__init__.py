@@ -15,14 +15,24 @@ from pathlib import Path
 
 from lawful.campaign.candidates import Candidate
 from lawful.campaign.choice import held_out_round, next_step, said_width
-from lawful.campaign.rule import Reach, begun_campaign, expect_same, make_rule, program, reach_of, start_of
+from lawful.campaign.rule import (
+    Reach,
+    begun_campaign,
+    expect_possible,
+    expect_same,
+    make_rule,
+    program,
+    reach_of,
+    start_of,
+)
 from lawful.checks import NaturalInt, PositiveFloat, PositiveInt, argument, checked
 from lawful.conduct import OutOfTime, concluded, planned_study, tell, train_study
-from lawful.errors import StoreError
+from lawful.errors import DeclarationError, StoreError
 from lawful.executors import Executor
 from lawful.executors.local import Local, available_cores
 from lawful.fitting.answers import Answer
 from lawful.fitting.goal import read_goal
+from lawful.fitting.next_runs import MOST_BATCH
 from lawful.observe import begun, statuses
 from lawful.planning.extend import plan_extension, write_extension
 from lawful.planning.written import PLANNING_PATIENCE, Plan
@@ -51,7 +61,9 @@ class Asked:
     def __post_init__(self) -> None:
         read_goal(argument("--until", self.until, str))
         argument("--budget", self.budget, PositiveFloat)
-        argument("--batch", self.batch, PositiveInt | None)
+        batch = argument("--batch", self.batch, PositiveInt | None)
+        if batch is not None and batch > MOST_BATCH:
+            raise DeclarationError(f"--batch: expected at most {MOST_BATCH:,} runs, got {batch:,}.")
 
 
 @checked
@@ -119,6 +131,8 @@ def start_campaign(folder: Path, study: Study, asked: Asked, plan: Callable[[Stu
     store = Store(folder)
     former = read_campaign(store)
     reach = reach_of(study, asked.until, asked.budget)
+    if former is None:
+        expect_possible(study, reach, asked.budget)
     rule = functools.partial(make_rule, study, reach, goal=asked.until, budget=asked.budget)
     if former is not None:
         expect_same(former, rule(batch=asked.batch or former.rule.batch), folder)
@@ -132,7 +146,7 @@ def start_campaign(folder: Path, study: Study, asked: Asked, plan: Callable[[Stu
         )
     start = start_of(reach, asked.budget)
     planned = plan(_part(study, start))
-    campaign = begun_campaign(rule(batch=asked.batch or planned.study.workers), start)
+    campaign = begun_campaign(rule(batch=asked.batch or min(planned.study.workers, MOST_BATCH)), start)
     planned.write(folder, register=lambda: write_campaign(store, campaign))
     if reach.why_no_held_out:
         say(reach.why_no_held_out)

@@ -11,12 +11,14 @@ import numpy as np
 
 from lawful.command import CommandRun
 from lawful.errors import DeclarationError
+from lawful.fitting.data import LEAST_LEVELS
 from lawful.fitting.goal import SHARES, Goal
 from lawful.laws import Array, Law, has_axis, named, stored
 from lawful.schema import Cell, PlannedRun, Question
 from lawful.study import Rung, Study, planned_run
 from lawful.study.rungs import is_of_ladder
 from lawful.tables import current_name
+from lawful.tables.responses import is_share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +67,22 @@ def asked_question(study: Study, goal: Goal) -> Question:
             problems.append(f"question {question.name!r}: it compares arms, and has no law.")
             continue
         try:
-            _expect_goal(goal, _priced_law(question))
+            _expect_loss(question)
+            _expect_goal(goal, _priced_law(question), question.fixed)
         except DeclarationError as error:
             problems.append(f"question {question.name!r}: {error}")
             continue
         return question
     raise DeclarationError("--until: " + "\n  ".join(problems))
+
+
+def _expect_loss(question: Question) -> None:
+    """Raises DeclarationError before the first run where the metric is no loss, for which no run can be chosen."""
+    if is_share(question.loss):
+        raise DeclarationError(
+            f"expected a law of a loss, got one of {question.loss}, a share of right answers. Ask for the loss of the "
+            "same runs; or run the ladder without --until."
+        )
 
 
 def _priced_law(question: Question) -> Law:
@@ -92,9 +104,11 @@ def law_columns(question: Question) -> dict[str, str]:
     return {axis: current_name(roles.get(axis, axis)) for axis in _priced_law(question).inputs}
 
 
-def _expect_goal(goal: Goal, law: Law) -> None:
+def _expect_goal(goal: Goal, law: Law, fixed: Mapping[str, float]) -> None:
     """Raises DeclarationError before the first run where the law will not know the goal's answer."""
     inputs = set(law.inputs)
+    if goal.name in fixed:
+        raise DeclarationError(f"{goal.name} is fixed at {fixed[goal.name]:g}, and no run narrows it.")
     if goal.at is not None:
         if set(goal.at) != inputs:
             raise DeclarationError(f"{law.spec} reads {', '.join(law.inputs)}; the goal names {', '.join(goal.at)}.")
@@ -136,6 +150,39 @@ def candidates_of(study: Study, question: Question) -> list[Candidate]:
     if not out:
         raise DeclarationError(f"--until: no rung is one that the question {question.name!r} asks about.")
     return out
+
+
+def expect_fittable(candidates: Sequence[Candidate], question: Question, budget: float) -> None:
+    """Raises DeclarationError before the first run where no choice of these runs, within the budget, is enough for a
+    fit of the question's law."""
+    law = _priced_law(question)
+    count = len(law.parameters) - len(question.fixed) + 1
+    if len(candidates) < count:
+        raise DeclarationError(
+            f"--until: {law.name} needs at least {count} runs; the study reaches {len(candidates)} that are not held "
+            "out. Add levels or seeds."
+        )
+    least = sum(sorted(one.flops for one in candidates)[:count])
+    why = f"{count} runs"
+    for axis, column in law_columns(question).items():
+        if axis not in law.fitted_axes:
+            continue
+        cheapest: dict[float, float] = {}
+        for one in candidates:
+            at = round(math.log(one.at({axis: column})[axis]), 6)
+            cheapest[at] = min(one.flops, cheapest.get(at, math.inf))
+        if len(cheapest) < LEAST_LEVELS:
+            raise DeclarationError(
+                f"--until: a law in {axis} needs at least {LEAST_LEVELS} levels of it; the runs that can be chosen "
+                f"have {len(cheapest)}. Add levels, or ask for a law without {axis}."
+            )
+        if (cost := sum(sorted(cheapest.values())[:LEAST_LEVELS])) > least:
+            least, why = cost, f"{LEAST_LEVELS} levels of {axis}"
+    if least > budget:
+        raise DeclarationError(
+            f"--budget: expected at least {least:.3g} FLOPs beside the held-out run, for {why}, without which "
+            f"{law.name} cannot be fitted; {budget:.3g} are left beside it. Raise it, or offer cheaper runs."
+        )
 
 
 def _cost(run: PlannedRun) -> float:

@@ -11,7 +11,7 @@ from lawful.campaign.candidates import Candidate, space_filling
 from lawful.campaign.rule import Reach, costs, look
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import Answer
-from lawful.fitting.next_runs import BRANCH, NextRuns, next_runs
+from lawful.fitting.next_runs import BRANCH, COST, NextRuns, next_runs
 from lawful.fitting.result import Fit
 from lawful.fitting.stopping import WIDENED, has_reached
 from lawful.observe import write_observations
@@ -94,22 +94,17 @@ def _chosen(
     runs = {planned.rung: planned.run for planned in store.read_study().runs}
     trunks = {one.trunk: runs[one.label] for one in done if one.trunk}
     offered: list[Mapping[str, float | str]] = [
-        {**one.at(axes), **({BRANCH: trunks.get(one.trunk, one.trunk)} if one.trunk else {})} for one in payable
+        {**one.at(axes), COST: one.flops, **({BRANCH: trunks.get(one.trunk, one.trunk)} if one.trunk else {})}
+        for one in payable
     ]
-    # the criterion counts 6 N D, the budget what the plan counts: the cheapest run is payable by both
-    least = min(_priced(one) for one in offered)
     return next_runs(
         fit,
         goal=campaign.rule.goal,
-        budget=max(left, least),
+        budget=left,
         batch=campaign.rule.batch,
         candidates=offered,
         seed=campaign.rule.seed,
     )
-
-
-def _priced(at: Mapping[str, float | str]) -> float:
-    return float(at["flops"]) if "flops" in at else 6 * float(at["params"]) * float(at["tokens"])
 
 
 def _columns(fit: Fit) -> dict[str, str]:
@@ -118,19 +113,19 @@ def _columns(fit: Fit) -> dict[str, str]:
 
 
 def _candidates(found: NextRuns, payable: Sequence[Candidate], fit: Fit) -> list[Candidate]:
-    """The candidates that were chosen: of several at one point, the first of them."""
+    """The candidates that were chosen: of several at one point and of one cost, the first of them."""
     axes = _columns(fit)
     left = list(payable)
     out = []
     for run in found.runs:
-        pick = next(one for one in left if one.at(axes) == dict(run.at))
+        pick = next(one for one in left if one.at(axes) == dict(run.at) and one.flops == run.cost)
         left.remove(pick)
         out.append(pick)
     return out
 
 
 def _within(batch: Sequence[Candidate], budget: float) -> list[Candidate]:
-    """In their order, while the budget pays them by the plan's own count."""
+    """In their order, while the budget pays them: the sum, which is what counts as spent, may round up."""
     kept: list[Candidate] = []
     for one in batch:
         if sum(other.flops for other in kept) + one.flops <= budget:

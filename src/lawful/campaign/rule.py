@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from lawful.campaign.candidates import Candidate, asked_question, candidates_of, space_filling
+from lawful.campaign.candidates import Candidate, asked_question, candidates_of, expect_fittable, space_filling
 from lawful.command import CommandRun
 from lawful.errors import DeclarationError, StoreError
 from lawful.fitting.goal import read_goal
@@ -75,17 +75,29 @@ def reach_of(study: Study, goal: str, budget: float) -> Reach:
 
 
 def _held_out(candidates: Sequence[Candidate], budget: float) -> tuple[Candidate | None, str]:
-    """The largest that costs at most its share of the budget: of those that the study holds out, if it does so."""
+    """The largest that costs at most its share of the budget: of those that the study holds out, if it does so; else
+    of all but the cheapest point, which the start needs where the budget is small."""
     declared = [one for one in candidates if one.rung.held_out]
+    cheapest = min(candidates, key=lambda one: one.flops).point
+    known = declared or [one for one in candidates if one.point != cheapest]
+    if not known:
+        return None, "no run is held out: the study reaches one point"
     room = HELD_OUT_SHARE * budget
-    fitting = [one for one in declared or candidates if one.flops <= room]
+    fitting = [one for one in known if one.flops <= room]
     if not fitting:
-        least = min(one.flops for one in declared or candidates)
+        least = min(one.flops for one in known)
         return (
             None,
             f"no run is held out: the cheapest costs {least:.3g} FLOPs, more than {HELD_OUT_SHARE:.0%} of the budget",
         )
     return max(fitting, key=lambda one: one.flops), ""
+
+
+def expect_possible(study: Study, reach: Reach, budget: float) -> None:
+    """Raises DeclarationError where the budget pays no runs that could answer the question."""
+    question = next(one for one in study.questions if one.name == reach.question)
+    held_out_flops = 0.0 if reach.held_out is None else reach.held_out.flops
+    expect_fittable(reach.open_, question, budget - held_out_flops)
 
 
 def start_of(reach: Reach, budget: float) -> list[Candidate]:

@@ -76,6 +76,8 @@ def read_goal(text: str) -> Goal:
     at = {}
     for part in loss[1].split(","):
         axis, _, number = part.partition("=")
+        if axis.strip() in at:
+            raise DeclarationError(f"goal: expected each axis once, got {shown(axis.strip())} twice in {shown(text)}.")
         at[axis.strip()] = _positive(number, text)
     return Goal(text=text, name="loss", half_width=half_width, at=at)
 

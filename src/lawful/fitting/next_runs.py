@@ -29,6 +29,7 @@ MOST_BATCH = 1000
 # of the budget, what a round costs beside its runs: without it, the best run for each FLOP is the cheapest for ever
 ROUND = 0.01
 BRANCH = "branch_of"  # of a candidate: the run whose trunk it shares
+COST = "cost"  # of a candidate: what it costs, in place of 6 N D
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,8 @@ def next_runs(
     ranges
         Axis -> (low, high), where runs can be done; by default where the runs so far are.
     candidates
-        Instead of ranges, the runs that can be done: the law's axes, and "branch_of", the name of a run whose trunk and
-        noise it shares. Each can be done once.
+        Instead of ranges, the runs that can be done: the law's axes; "branch_of", the name of a run whose trunk and
+        noise it shares; "cost", what it costs where that is not 6 N D. Each can be done once.
     cost
         A formula of N and D, as `allocate` takes it; by default 6 N D.
     seed
@@ -142,6 +143,8 @@ def next_runs(
     priced_by, costs_of = _costs(fit, argument("cost", cost, str | None))
     points, names = _candidates(fit, ranges, candidates)
     costs = costs_of(points.at)
+    if candidates is not None:
+        costs = np.array([float(row.get(COST, own)) for row, own in zip(candidates, costs, strict=True)])
     if not (np.isfinite(costs) & (costs > 0)).all():
         raise DeclarationError(f"cost: expected a cost above 0 of every run, got {costs.min():.3g} ({priced_by}).")
     if costs.min() > spendable:
@@ -204,7 +207,8 @@ def _candidates(
             raise DeclarationError("next: expected ranges or candidates, got both.")
         given = argument("candidates", candidates, Sequence[Mapping[str, PositiveFloat | str]])
         for row in given:
-            if set(row) - {BRANCH} != set(inputs) or any(isinstance(row[axis], str) for axis in inputs):
+            is_text = any(isinstance(row.get(one), str) for one in (*inputs, COST))
+            if set(row) - {BRANCH, COST} != set(inputs) or is_text:
                 raise DeclarationError(
                     f"candidates: {fit.law} reads {', '.join(inputs)}; got {', '.join(row) or 'nothing'}."
                 )
