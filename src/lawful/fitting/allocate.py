@@ -14,7 +14,7 @@ from lawful.fitting.cost import FlopsPerToken, cost_of, names_in, per_token, pri
 from lawful.fitting.crosscheck import Reading, readings
 from lawful.fitting.fitted import FittedLaw
 from lawful.fitting.optimum import EDGE, Optimum, Spending, Surface, as_draw, band, flat_sides, optimum
-from lawful.fitting.predict import too_far
+from lawful.fitting.predict import predict_one, too_far
 from lawful.fitting.records import expect_fit
 from lawful.fitting.sisters import FORM_DRAWS, Alternatives
 from lawful.fitting.uncertainty import BOOTSTRAP, determined, percentiles, widening
@@ -35,9 +35,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Allocation:
-    """The best use of `flops`; every number with its 95 % interval. Where the form of the fitted law is in doubt
-    (`misfit`, `form_uncertain`, `rung_off`), or another law weighs more in a forecast, values are those of the law that
-    weighs most, and intervals cover the laws that fit about as well.
+    """The best use of `flops`; every number with its 95 % interval. Where a forecast averages over several laws, values
+    are those of the law that weighs most, and intervals cover the laws that fit about as well; an exponent which the
+    fit has in closed form is the fit's, with its interval.
 
     law          the law that it rests on
     flops        the budget, in the unit of the cost
@@ -137,11 +137,11 @@ def allocate(
     refuse_falling(paid, fit.domain)
     own = {axis: value for axis, value in held.items() if axis in fit.model.inputs}
     spending = Spending(paid, own, is_rising(fit, own))
-    among = weighed(fit)
+    among = fit.alternatives
     law: Surface = fit if among is None else among.best
     point = optimum(law, as_draw(law.values), total, spending)
     _refuse_no_best(fit, law, point, total, spending)
-    parts = drawn_of(fit, among, FORM_DRAWS)
+    parts = drawn_of(fit, among)
     optima = [optimum(one, values, total, spending) for one, values in parts]
     drawn = Optimum(*(np.concatenate(columns) for columns in zip(*optima, strict=True)))
     spread = interval_maker(fit, None if among is None else 1.0)
@@ -168,7 +168,7 @@ def allocate(
         cost=paid.text,
         params=best,
         tokens=spread(point.tokens, np.where(has_best, drawn.tokens, 1 / no_end)),
-        loss=spread(loss_at_best(point.size, point.tokens, point.loss, among, own), drawn.loss),
+        loss=loss_at_best(fit, point, own),
         tokens_per_param=spread(point.tokens / point.size, np.where(has_best, drawn.tokens / drawn.size, 1 / no_end)),
         **exponents,
         band=sizes,
@@ -256,33 +256,24 @@ def _refuse_no_best(fit: FittedLaw, law: Surface, point: Optimum, total: float, 
         )
 
 
-def drawn_of(fit: FittedLaw, among: Alternatives | None, most: int) -> list[tuple[Surface, Mapping[str, Array]]]:
+def drawn_of(
+    fit: FittedLaw, among: Alternatives | None, few: int | None = None
+) -> list[tuple[Surface, Mapping[str, Array]]]:
     """The fitted law with the fit's draws; or the laws that forecasts average over, each with as many draws as its
-    weight says."""
+    weight says. few: no more than so many."""
     if among is not None:
-        return list(among.drawn(most, fit.seed))
+        return list(among.drawn(few or FORM_DRAWS, fit.seed))
     if not fit.draws:
         return [(fit, as_draw(fit.values))]
-    return [(fit, fit.drawn if most >= FORM_DRAWS else {name: column[:most] for name, column in fit.drawn.items()})]
+    return [(fit, {name: column[:few] for name, column in fit.drawn.items()})]
 
 
-def weighed(fit: FittedLaw) -> Alternatives | None:
-    """The laws that an allocation averages over: those in doubt, and those of a forecast where another law than the
-    fitted one weighs most. None where it is the fitted law's own: then its values are those of a forecast, too."""
-    among = fit.doubt.alternatives
-    if among is None and fit.alternatives is not None and fit.alternatives.best.name != fit.model.spec:
-        return fit.alternatives
-    return among
-
-
-def loss_at_best(
-    size: Array, tokens: Array, own: Array, among: Alternatives | None, held: Mapping[str, float]
-) -> Array:
-    """The loss of the best size and data, shape (1,): what a prediction at that point says. It may not be `own`, which
-    is that of the law whose best size it is."""
-    if among is None:
-        return own
-    return among.interval({"params": float(size[0]), "tokens": float(tokens[0]), **held}, 0.95)[:1]
+def loss_at_best(fit: FittedLaw, point: Optimum, held: Mapping[str, float]) -> Interval:
+    """The loss of the best size and data: what a prediction at that point says. How far the best point moves changes
+    the least loss in second order only."""
+    at = {"params": float(point.size[0]), "tokens": float(point.tokens[0]), **held}
+    found = predict_one(fit, at, "mean", 0.95)
+    return Interval(found.value, found.low, found.high)
 
 
 def _as_fitted(fit: FittedLaw, name: str, found: Interval) -> Interval:

@@ -16,7 +16,6 @@ from lawful.fitting.allocate import (
     interval_maker,
     is_rising,
     largest_compute,
-    weighed,
 )
 from lawful.fitting.cautions import rests_on
 from lawful.fitting.cost import cost_of
@@ -70,7 +69,7 @@ def diminishing_returns(
     axis = inputs[0] if len(inputs) == 1 else "flops"
     held = held_inputs(fit, at or {}) if len(inputs) > 1 else {}
     spending = Spending(cost_of(None, 0.0, {}), held, is_rising(fit, held))
-    among = weighed(fit)
+    among = fit.alternatives
     law: Surface = fit if among is None else among.best
     point = as_draw(law.values)
     largest = _largest(fit, axis)

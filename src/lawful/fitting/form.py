@@ -23,6 +23,7 @@ from lawful.fitting.search import (
     Point,
     beside,
     best_point,
+    has_idle_shape,
     limits,
     problem_of,
     robust_sigma,
@@ -203,8 +204,7 @@ def cannot_tell(fit: FitRecord, law: Law) -> bool:
 
 def _without_again(scores: Array, errors: Array, laws: int) -> Array:
     """A sister that fits no better is a part of what the fitted law says already: its score becomes infinite."""
-    is_again = np.arange(len(scores)) < laws
-    is_again[0] = False
+    is_again = np.isin(np.arange(len(scores)), range(1, laws))
     return np.where(is_again & (errors >= errors[0] * (1 - SAME_CURVE)), np.inf, scores)
 
 
@@ -299,7 +299,7 @@ def _sister_points(point: Point, data: Sample) -> list[Point]:
                 found.append(beside(data, law, *limits(law, fixed, {})))
             except DeclarationError:  # it is no number on some rows, whatever its parameters
                 continue
-    return found
+    return [one for one in found if not has_idle_shape(one)]  # else a simpler law, which counts twice
 
 
 def _sisters_of(law: Law) -> list[Law]:

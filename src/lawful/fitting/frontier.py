@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lawful.fitting.allocate import FEW_DRAWS, Interval, drawn_of, interval_maker, is_rising, loss_at_best
+from lawful.fitting.allocate import Interval, drawn_of, interval_maker, is_rising, loss_at_best
 from lawful.fitting.cost import FlopsPerToken, PerToken, six_n
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.optimum import Spending, Surface, as_draw, optimum
+from lawful.fitting.optimum import Spending, Surface, as_draw, best_size, optimum
 from lawful.fitting.predict import OUTSIDE
 from lawful.laws import Array
 
@@ -32,18 +32,16 @@ class Frontier:
     undecided: str = ""
 
 
-def frontier(
-    fit: FittedLaw, budgets: Sequence[float], price: FlopsPerToken = six_n, draws: int = FEW_DRAWS
-) -> Frontier:
+def frontier(fit: FittedLaw, budgets: Sequence[float], price: FlopsPerToken = six_n) -> Frontier:
     """Minimise a fitted loss of params and tokens at each budget, and keep those budgets whose optimum the runs decide:
-    within a factor OUTSIDE of their sizes and data, its interval no wider than WIDEST."""
+    within a factor OUTSIDE of their sizes and data, its interval no wider than WIDEST. Intervals are `allocate`'s."""
     among = fit.alternatives
     law: Surface = fit if among is None else among.best
     name = fit.law if among is None else among.best.name
     spread = interval_maker(fit, None if among is None else 1.0)
     if not fit.data.response.is_log or is_rising(fit, {}):
         return Frontier(law=name, undecided="the metric is no loss, of which the lowest is best")
-    parts = drawn_of(fit, among, draws)
+    parts = drawn_of(fit, among)
     spending = Spending(PerToken(price, ""))
     found: list[tuple[float, Interval, Interval, Interval]] = []
     why = ""
@@ -60,19 +58,15 @@ def frontier(
                 f"{OUTSIDE:g} times outside the runs"
             )
             continue
-        optima = [optimum(one, values, flops, spending) for one, values in parts]
-        edges = np.concatenate([one.edge for one in optima])
-        sizes, data, losses = (
-            np.concatenate([getattr(one, what) for one in optima]) for what in ("size", "tokens", "loss")
-        )
+        best = [best_size(one, values, flops, spending) for one, values in parts]
+        sizes, edges = (np.concatenate(columns) for columns in zip(*best, strict=True))
+        data = spending.cost.tokens(sizes, flops)
         params = spread(point.size, np.where(edges == 0, sizes, np.where(edges < 0, 1e-150, 1e150)))
         if len(edges) > 1 and not 0 < params.high < WIDEST * params.low:
             why = why or f"the best size for {flops:.3g} FLOPs is not determined by these runs"
             continue
         best_data = spread(point.tokens, np.where(edges == 0, data, np.where(edges < 0, 1e150, 1e-150)))
-        found.append(
-            (flops, params, best_data, spread(loss_at_best(point.size, point.tokens, point.loss, among, {}), losses))
-        )
+        found.append((flops, params, best_data, loss_at_best(fit, point, {})))
     if len(found) < 2:
         return Frontier(law=name, undecided=why or "it is decided at fewer than two budgets")
     columns = tuple(zip(*found, strict=True))

@@ -12,11 +12,11 @@ import numpy as np
 from lawful.checks import nearest, shown
 from lawful.errors import DeclarationError, Refusal
 from lawful.fitting import predict
-from lawful.fitting.allocate import allocate, drawn_of, interval_maker, loss_at_best, weighed
+from lawful.fitting.allocate import allocate, loss_at_best
 from lawful.fitting.cost import cost_of
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.optimum import Spending, Surface, as_draw, best_size, growth
-from lawful.fitting.sisters import FORM_DRAWS, Sister
+from lawful.fitting.optimum import Spending, Surface, as_draw, best_size, growth, optimum
+from lawful.fitting.sisters import Sister
 from lawful.laws import Array
 
 SHARES = ("N_exponent", "D_exponent")  # in the order of `growth`
@@ -140,21 +140,13 @@ def interval_of(goal: Goal, fit: FittedLaw) -> tuple[float, float]:
 
 def _lowest_loss(fit: FittedLaw, flops: float) -> tuple[float, float]:
     """The interval that `allocate` gives of the loss, without what else it finds; none where there is no best size."""
-    among, spending = weighed(fit), Spending(cost_of(None, 0.0, {}))
-
-    def lowest(law: Surface, values: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
-        size, edge = best_size(law, values, flops, spending)
-        tokens = spending.cost.tokens(size, flops)
-        return size, tokens, spending.at_own(law, values, size, tokens), edge
-
+    among = fit.alternatives
     best: Surface = fit if among is None else among.best
-    size, tokens, own, edge = lowest(best, as_draw(best.values))
-    if edge[0]:
+    point = optimum(best, as_draw(best.values), flops, Spending(cost_of(None, 0.0, {})))
+    if point.edge[0]:
         return 0.0, math.inf
-    drawn = np.concatenate([lowest(law, values)[2] for law, values in drawn_of(fit, among, FORM_DRAWS)])
-    value = loss_at_best(size, tokens, own, among, {})
-    found = interval_maker(fit, None if among is None else 1.0)(value, drawn)
-    return float(found.low), float(found.high)
+    found = loss_at_best(fit, point, {})
+    return found.low, found.high
 
 
 def largest_compute(fit: FittedLaw) -> float:

@@ -220,8 +220,7 @@ def knowledge(fit: FittedLaw, goal: Goal, rows: Points, candidates: Points, seed
     is_lacking = fit.doubt.is_misfit or (among is not None and among.growth is not None)
     laws = (own_sister(fit),) if among is None else among.laws
     parts = (1.0,) if among is None else among.parts
-    laws = tuple(law for law, part in zip(laws, parts, strict=True) if part > 0)
-    weights = np.array([part for part in parts if part > 0])
+    weights = np.array(parts)
     flops = largest_compute(fit) if {"params", "tokens"} <= set(fit.model.inputs) else np.nan
     rng = np.random.default_rng(seed)
     row_variance = max(around.variance_row, noise.LEAST_VARIANCE)

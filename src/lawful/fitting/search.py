@@ -30,6 +30,7 @@ RACED_STEPS = 12  # of a race of starts: then those that lie lowest go on, as ma
 GO_ON = (4, 4, 2, 1, 1)
 AGREES = 1e-6  # two starts that differ by less in misfit, relatively, reached the same optimum
 AT_BOUND = 1e-6  # of a parameter's unit: what lies so near to a bound lies at it
+UNFELT = 1e-9  # change of any log loss for one of a shape, up to which no row feels it
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,17 @@ def side_of(point: Point, i: int) -> Literal["low", "high"] | None:
         return None
     reach = derivatives.negligible(point.problem, point.parameters, AT_BOUND)[i]
     return "low" if value - low <= reach else "high" if high - value <= reach else None
+
+
+def has_idle_shape(point: Point) -> bool:
+    """Whether no row feels a shape that was sought: one beyond all runs, such as a number of unique tokens which none
+    exceeds. It may lie anywhere there, and the law is a simpler one."""
+    first = len(point.problem.law.coefficients)
+    felt = np.abs(derivatives.slopes(point.problem, point.parameters)[:, first:]).max(axis=0)
+    return any(
+        point.is_free[i] and side_of(point, i) is None and felt[i - first] < UNFELT
+        for i in range(first, len(point.parameters))
+    )
 
 
 def limits(law: Law, fixed: Mapping[str, float], bounds: Bounds) -> tuple[Array, Array]:
