@@ -226,3 +226,17 @@ def test_pairs_weigh_by_the_standard_errors_of_both_runs(reference):
     assert (
         gate(rows, reference, baseline="old").speed_up < gate(rows, reference, baseline="old", stderr="none").speed_up
     )
+
+
+def test_a_metric_that_rises_is_refused_in_the_reference_and_in_the_runs(reference):
+    """A loss of .4 read off an accuracy lies below all that the reference reaches: it would be an infinite speed-up."""
+    rows = [{**row, "acc": 1 - row["loss"] / 8} for row in variant(np.random.default_rng(20), 1.3)]
+    with pytest.raises(DeclarationError, match="response here is logit"):
+        gate(rows, reference, loss="acc")
+    elo = [
+        {"flops": c, "elo": 500 * (c / 1e18) ** 0.05 * (1 + k / 1e3)} for k, c in enumerate(np.geomspace(1e18, 1e21, 9))
+    ]
+    rising = lawful.fit(lawful.read_runs(elo, loss="elo", response="log"), "a*C^b", draws=0)
+    better = [{"flops": c, "elo": 520 * (c / 1e18) ** 0.05} for c in (3e18, 3e19, 3e20)]
+    with pytest.raises(DeclarationError, match="rises at all runs"):
+        gate(lawful.read_runs(better, loss="elo", response="log"), rising)

@@ -185,3 +185,16 @@ def test_metrics_from_the_command_line(tmp_path):
     assert low < right_share(chinchilla_loss(1e10, 2e11)) < high
     odd = CliRunner().invoke(app, ["fit", *words, "--chance", ".25"])
     assert "expected no --chance beside it" in str(odd.exception)
+
+
+def test_a_metric_whose_law_says_nothing_at_the_point_leaves_the_others_as_they_are(tmp_path):
+    """The first loss has no law, so that the accuracy is one of compute: it is no forecast at params and tokens."""
+    rows = [{**row, "flat_loss": 2.5} for row in tasks(np.random.default_rng(0))]
+    write_csv(tmp_path / "runs.csv", rows, columns=list(rows[0]))
+    metrics = "flat_loss,hellaswag:accuracy@.25,val_loss"
+    words = ["predict", str(tmp_path / "runs.csv"), "--metric", metrics, "--draws", "200"]
+    said = CliRunner().invoke(app, [*words, "--params", "1e10", "--tokens", "2e11", "--json"])
+    out = json.loads(said.output)
+    assert said.exit_code == 0 and "reads flops" in out["hellaswag"]["refused"] and out["flat_loss"]["refused"]
+    low, high = out["val_loss"]["prediction"]["ci95"]
+    assert low < chinchilla_loss(1e10, 2e11) < high and out["hellaswag"]["prediction"] is None

@@ -235,3 +235,17 @@ def test_the_step_law_is_in_the_intervals():
     assert alone.low < 0.571 < alone.high
     for one, published in ((rate["N"], 0.119), (rate["D"], 0.074), (alone, 0.072)):
         assert one.high - one.low <= 2.5 * published
+
+
+def test_a_setting_that_changes_along_a_sweep_is_not_pooled_and_one_that_follows_the_swept_one_is_no_other():
+    rows = [
+        {"N": n, "D": 20 * n, "lr": lr, "loss": (2 + (n / 1e7) ** -0.3) * (1 + 0.01 * np.log(lr / 0.01) ** 2)}
+        for n in (1e7, 3e7, 1e8, 3e8)
+        for lr in 0.0105 * 2.0 ** np.arange(-3, 4)
+    ]
+    mixed = [{**row, "weight_decay": 0.1 if row["lr"] < 0.01 else 0.0} for row in rows]
+    with pytest.raises(Refusal, match="weight_decay") as refused:
+        lawful.optimum(mixed, over=["lr"], by=["N"])
+    assert refused.value.code == "pooled_settings"
+    followed = [{**row, "min_lr": row["lr"] / 10, "batch_size": row["N"] / 1e5} for row in rows]
+    assert lawful.optimum(followed, over=["lr"], by=["N"]).laws["lr"].exponents["N"].value == pytest.approx(0, abs=0.05)

@@ -167,3 +167,24 @@ def test_a_rate_as_one_over_width_never_transfers_however_coarse_the_grid(widths
         for noise in [0.0005 * rng.standard_normal()]
     ]
     assert lawful.transfer(rows).arms[0].verdict == "does not transfer"
+
+
+@pytest.mark.parametrize("name", ["arm", "param", "optimizer"])
+def test_sweeps_of_several_settings_are_not_pooled(name: str) -> None:
+    """Of one that drifts and one that does not, the slope between them would be said of neither."""
+    rows = [{**row, name: value} for value, drift in (("sp", -1.0), ("mup", 0.0)) for row in sweep(drift)]
+    with pytest.raises(Refusal, match=f"'?{name}'?") as refused:
+        lawful.transfer(rows)
+    assert refused.value.code == "pooled_settings"
+    assert [one.verdict for one in lawful.transfer(rows, by=name).arms] == ["does not transfer", "transfers"]
+
+
+@pytest.mark.parametrize("name", ["parametrization", "parameterization"])
+def test_parametrisations_are_told_apart_by_any_spelling(name: str) -> None:
+    rows = [{**row, name: value} for value, drift in (("sp", -1.0), ("mup", 0.0)) for row in sweep(drift)]
+    assert [one.arm for one in lawful.transfer(rows).arms] == ["sp", "mup"]
+
+
+def test_what_follows_the_rate_and_what_follows_the_size_are_no_settings_of_their_own() -> None:
+    rows = [{**row, "min_lr": row["learning_rate"] / 10, "batch_size": row["width"], "seed": 0} for row in sweep(-1.0)]
+    assert lawful.transfer(rows).arms[0].verdict == "does not transfer"

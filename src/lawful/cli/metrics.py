@@ -9,7 +9,7 @@ import typer
 
 from lawful.cli.asked import Fitted, names_of
 from lawful.cli.results import caution_lines, expect_alone, print_cautions, print_json
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, Refusal
 
 if TYPE_CHECKING:
     from lawful.fitting.metrics import MetricAnswer, MetricPrediction
@@ -62,9 +62,7 @@ def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
         )
 
     found = answer_metrics(rows, names_of(text), columns, read, law=asked.law, draws=asked.draws, seed=asked.seed)
-    forecasts = {
-        name: one.predict("new_run", **point) for name, one in found.answers.items() if point and one.fit is not None
-    }
+    forecasts = {name: _forecast(one, point) for name, one in found.answers.items() if point and one.fit is not None}
     if asked.as_json:
         _print_answers(found.answers, forecasts)
     else:
@@ -72,15 +70,25 @@ def show(asked: Fitted, text: str, at: Mapping[str, float | str]) -> None:
             typer.echo("".join(f"read: {line}\n" for line in answer.said), nl=False)
             typer.echo(_text(name, answer, forecasts.get(name)) + "\n")
         print_cautions(found.warnings)
-    if all(one.fit is None for one in found.answers.values()):
+    if all(one.fit is None or isinstance(forecasts.get(name), str) for name, one in found.answers.items()):
         raise typer.Exit(1)
 
 
-def _text(name: str, answer: MetricAnswer, forecast: MetricPrediction | None) -> str:
+def _forecast(answer: MetricAnswer, point: Mapping[str, float]) -> MetricPrediction | str:
+    """At the point; or why that metric's law says nothing there, which leaves the other metrics as they are."""
+    try:
+        return answer.predict("new_run", **point)
+    except (DeclarationError, Refusal) as problem:
+        return str(problem)
+
+
+def _text(name: str, answer: MetricAnswer, forecast: MetricPrediction | str | None) -> str:
     from lawful.fitting.summary import short
 
     if answer.fit is None:
         return f"{name}: no answer: {answer.refused}"
+    if isinstance(forecast, str):
+        return f"{name}: no prediction: {forecast}"
     lines = [f"{name}{f', through {answer.through}' if answer.through else ''}"]
     if forecast is None:
         lines.append(short(answer.fit))
@@ -98,16 +106,16 @@ def _text(name: str, answer: MetricAnswer, forecast: MetricPrediction | None) ->
     return "\n".join(lines)
 
 
-def _print_answers(answers: Mapping[str, MetricAnswer], forecasts: Mapping[str, MetricPrediction]) -> None:
+def _print_answers(answers: Mapping[str, MetricAnswer], forecasts: Mapping[str, MetricPrediction | str]) -> None:
     from lawful.storage.codec import to_plain
 
     out = {
         name: {
             "through": one.through,
-            "refused": one.refused,
+            "refused": said if isinstance(said := forecasts.get(name), str) else one.refused,
             "shared_stderr": one.shared_stderr,
             "fit": None if one.fit is None else one.fit.to_json(),
-            "prediction": to_plain(forecasts[name]) if name in forecasts else None,
+            "prediction": None if isinstance(said, str) or said is None else to_plain(said),
         }
         for name, one in answers.items()
     }

@@ -156,6 +156,7 @@ def gate(
     expect_loss(reference.data.response, "gate")
     told = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster, "stderr": stderr}
     table, known = _read(source, reference, told)
+    expect_loss(table.response, f"gate: {table.source}")
     variant, base, arm = _arms(table, baseline, by)
     columns = {**told, **known, "cluster": cluster}
     own = _sample(variant, reference, columns)
@@ -289,6 +290,7 @@ def _judged(
         moved=moved,
         is_paired=base is not None,
     )
+    _expect_falling(curve, reference)
     level = np.log(own.loss)
     search = Search(
         curve=curve, reference=reference, own=own, target=level if base is None else level - base, bars=own.errors
@@ -344,6 +346,15 @@ def _moved(law: Law, own: Sample) -> tuple[tuple[str, ...], str]:
             f"gate: expected a reference law of params, tokens or flops; {law.spec} reads {', '.join(law.inputs)}."
         )
     return moved, multiplied(moved, own)
+
+
+def _expect_falling(curve: Curve, reference: FittedLaw) -> None:
+    """Raises DeclarationError for a reference in which more is better: its speed-up would be turned round."""
+    if (curve.slope(0.0) > 0).all():
+        raise DeclarationError(
+            f"gate: expected a reference of a loss, which falls with {' and '.join(curve.moved)}, got {reference.law} "
+            "of a metric that rises at all runs. Give the law of the loss of the same runs."
+        )
 
 
 def _at_end(search: Search) -> Search:

@@ -16,6 +16,7 @@ from lawful.fitting.data import refuse_arms
 from lawful.fitting.local_surface import Surface, least_runs
 from lawful.fitting.mixtures import refuse_mixtures
 from lawful.fitting.optima_law import OptimumLaw, Reading, optimum_law
+from lawful.fitting.pooled_sweeps import refuse_pooled_sweeps
 from lawful.fitting.windows import (
     LEAST_LEVELS,
     SMALLER,
@@ -211,6 +212,7 @@ def _read(
     if both := set(settings.values()) & set(inputs.values()):
         raise DeclarationError(f"over, by: expected columns of their own, got {', '.join(sorted(both))} in both.")
     _refuse_lengths(table, settings, inputs)
+    refuse_pooled_sweeps(table, list(inputs.values()), list(settings.values()), [])
     return table, settings, inputs
 
 

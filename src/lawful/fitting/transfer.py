@@ -21,6 +21,7 @@ import numpy as np
 from lawful.checks import checked
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting.data import read_table
+from lawful.fitting.pooled_sweeps import refuse_pooled_sweeps
 from lawful.fitting.quantiles import t_quantile
 from lawful.laws import Array
 from lawful.schema import Observation
@@ -35,6 +36,7 @@ LOWEST = {"change_scores": -0.75}
 CHANGES = "change_"  # columns of activations' changes begin so
 NEIGHBOURS = 2  # rates on each side of the lowest loss that the quadratic is fitted to
 LEAST_RATES = 3  # with a loss, at one size
+PARAMETRISATIONS = ("parametrisation", "parametrization", "parameterisation", "parameterization")
 Verdict = Literal["flat", "drifts", "not decided"]
 
 
@@ -173,8 +175,8 @@ def transfer(
             f"{table.source}: along: expected a column of sizes, such as width; got {_listed(along)}. The "
             f"table has {', '.join(table.columns)}."
         )
-    if by is None and (usual := _known(table, "parametrisation")) in table.columns:
-        by = usual
+    if by is None:
+        by = next((usual for name in PARAMETRISATIONS if (usual := _known(table, name)) in table.columns), None)
     if by is not None:
         by = _known(table, by)
         table.expect(by)
@@ -182,6 +184,7 @@ def transfer(
     if not scales:
         table.expect(rate)
     losses = table.roles.get("loss")
+    refuse_pooled_sweeps(_parts(table, scales)[1], sizes, [rate], [by] if by else [])
     arms = list(dict.fromkeys(str(cell) for cell in table.cells(by))) if by else [""]
     found = []
     for arm in arms:
