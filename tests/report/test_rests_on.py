@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import lawful
 from lawful.fitting.answer_table import answer_table, with_run_names
-from lawful.report.rests_on import rests_on
+from lawful.report.rests_on import _span, rests_on
 from lawful.report.table_page import evidence_of_table
 from lawful.tables import by_role
 
@@ -39,6 +40,22 @@ def test_fitted_held_out_and_diverged_runs_add_up_to_all_runs_of_the_table():
     assert short == "14 runs: 11 fitted (6 sizes, 2 seeds), 2 held out at 640k parameters and 1 diverged."
     total, *parts = (int(one) for one in re.findall(r"(\d+) (?:runs:|fitted|held out|diverged)", said))
     assert total == sum(parts) == len(rows)
+
+
+def test_runs_that_only_try_another_rate_are_said_to_be_at_other_learning_rates():
+    rows = rows_of(6, 2)
+    for row in rows:
+        row["bracket"] = None
+    tried = {**rows[0], "run": "tried", "bracket": 0.5}
+    assert counted([*rows, tried]).endswith(") and 1 at other learning rates.")
+
+
+def test_of_unique_tokens_the_amounts_of_text_are_counted_and_not_training_lengths():
+    rows = [{**row, "params_total": row["params"], "unique_tokens": row["params"]} for row in rows_of(6, 2)]
+    answer = replace(answer_table(with_run_names(by_role(rows_of(6, 2))), draws=0)[0], fit=None)
+    asked = replace(answer, question=replace(answer.question, params="params_total", tokens="unique_tokens"))
+    said = _span(rows, asked, is_short=False)
+    assert said == "6 sizes from 10.0k to 320k parameters, 6 amounts of text from 10.0k to 320k tokens, 2 seeds"
 
 
 def test_nothing_is_said_of_runs_where_no_law_is_claimed():

@@ -184,7 +184,12 @@ def of_holdout(found: Holdout[FittedLaw]) -> Headline:
 
 
 def worse_than_counts(
-    before: Headline, worse: Sequence[str], gaps: Mapping[str, Sequence[float]], models: Sequence[str] = ()
+    before: Headline,
+    worse: Sequence[str],
+    gaps: Mapping[str, Sequence[float]],
+    models: Sequence[str] = (),
+    *,
+    has_held_out: bool = False,
 ) -> Headline:
     """What is left of a sentence where every run of these arms has a higher loss than counting has.
 
@@ -197,7 +202,8 @@ def worse_than_counts(
         sentence = f"Which of {listed(list(gaps), 'and')} is better was not judged: every run loses to {model}."
         above = [gap for of_arm in gaps.values() for gap in of_arm]
         basis = f"{min(above):.2g} to {max(above):.2g} nats per token above that of {model} of its own text"
-        basis = f"the loss of each of the {runs} runs, held-out ones too, is {basis}"
+        held = ", held-out ones too," if has_held_out else ""
+        basis = f"the loss of each of the {runs} runs{held} is {basis}"
         return Headline(sentence=capped(sentence), basis=basis, next_step=step)
     tail = f"{listed(worse, 'and')} {'does' if len(worse) == 1 else 'do'} not beat {model}"
     sentence = f"{before.sentence.rstrip('.')}; {tail}."

@@ -64,7 +64,11 @@ def calculator(evidence: Evidence) -> Html | None:
     return tag(
         "section",
         title,
-        tag("p", f"By the fitted law and its uncertainty{of}: 70B, 1.4T and 1e21 are numbers.", class_="lede"),
+        tag(
+            "p",
+            f"By the fitted law and its uncertainty{of}. Numbers may be written as 70B, 1.4T or 1e21.",
+            class_="lede",
+        ),
         tag("form", fields, tag("output", class_="result", id="calculated-loss", aria_live="polite"), class_="fields"),
         tag("form", budget, tag("output", class_="result", id="calculated-best", aria_live="polite"), class_="fields")
         if budget

@@ -10,9 +10,10 @@ from lawful.report.evidence import Evidence
 from lawful.report.marks import levels_of, short_name
 from lawful.report.tables import number
 from lawful.schema import Observation
+from lawful.tables.observations import OFF_LADDER, why_off_ladder
 
 MOST_LEVELS = 12  # sizes or budgets that are counted: of more, their ends alone say enough
-OTHER = "of other questions"
+OTHER = "for other questions"
 
 
 def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
@@ -76,8 +77,11 @@ def _why_not(row: Observation | None, reason: str | None) -> str:
         return "no longer in the plan"
     if row.get("held_out"):
         return "held out of another question"
+    reason = reason or why_off_ladder(row)
     if reason is None or " is not " in reason or " is none of " in reason:  # the question asks for others
         return OTHER
+    if reason == OFF_LADDER["bracket"]:
+        return "at other learning rates"
     return f"left out ({reason.replace(' (', ', ').replace(')', '')})"
 
 
@@ -104,9 +108,10 @@ def _span(rows: Sequence[Observation], answer: Answer, *, is_short: bool) -> str
         levels = levels_of(known, most=len(known)) if (known := [one for one in values if one and one > 0]) else []
         if len(levels) < 2:
             continue
-        unit = "tokens of text" if column == "unique_tokens" else unit
         name = {"size": "sizes", "tokens": "training lengths"}.get(short_name(axis), short_name(axis))
         is_counted = len(levels) <= MOST_LEVELS
+        if column == "unique_tokens":
+            name, unit = "amounts of text", "tokens" if is_counted else "tokens of text"
         ends = "" if is_short and is_counted else f"{' from' * is_counted} {_ends(values)} {unit}"
         parts.append(f"{f'{len(levels)} {name}' if is_counted else ''}{ends}".strip())
     seeds = {row.get("seed") for row in rows if row.get("seed") not in (None, "")}

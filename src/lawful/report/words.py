@@ -111,8 +111,9 @@ def severe_in_short(evidence: Evidence) -> list[str]:
 
 
 def _with_question(evidence: Evidence, warning: Warning) -> str:
-    several = len(evidence.answers) > 1
-    return (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
+    asked = [answer.name for answer in evidence.answers if evidence.parent(answer) is None]
+    whole = {"design", "runs", "fit", *(asked if len(asked) == 1 else [])}  # needs no name where one question is asked
+    return ("" if warning.about in whole else f"{warning.about}: ") + warning.sentence
 
 
 def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -267,7 +268,7 @@ def how_many_runs(evidence: Evidence) -> str:
 def _ranges(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
     """Over which sizes and tokens the runs reach."""
     question = answer.question if answer else evidence.study.questions[0]
-    rows: Sequence[Observation] = (fitted_rows(evidence, answer) if answer else []) or evidence.finished
+    rows: Sequence[Observation] = (fitted_rows(evidence, answer) if answer else []) or _not_held_out(evidence)
     facts = []
     for column, name in ((question.params, "Sizes"), (question.tokens, "Tokens")):
         name = "Unique tokens" if column == "unique_tokens" else name
@@ -279,9 +280,15 @@ def _ranges(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
     return facts
 
 
+def _not_held_out(evidence: Evidence) -> list[Observation]:
+    return [row for row in evidence.finished if not row.get("held_out")]
+
+
 def scale_of(study: StudyPlan) -> str:
-    """quick is the version of a study for an ordinary computer."""
-    return "quick scale: a small version" if study.scale == "quick" else f"{study.scale} scale"
+    """quick is the version of a study for an ordinary computer; whether its data are real is said beside it."""
+    scale = "quick scale: a small version" if study.scale == "quick" else f"{study.scale} scale"
+    is_synthetic = any(corpus.is_synthetic for corpus in study.corpora.values())
+    return f"{scale}, on synthetic data" if is_synthetic else scale
 
 
 def held_out_of(*answers: Answer) -> list[HeldOut]:
