@@ -24,7 +24,7 @@ def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
     """
     if not evidence.answers or evidence.answers[0].status == "refused":
         return ""
-    answers = _answers(evidence)
+    answers = answers_together(evidence)
     rows = {_run(row, place): row for place, row in enumerate((*evidence.rows, *evidence.former))}
     runs = list(dict.fromkeys([*(planned.run for planned in evidence.runs), *rows]))
     fitted = _fitted(evidence, answers)
@@ -43,7 +43,7 @@ def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
     return f"{tables.many(len(runs), 'run')}: {_joined(parts)}."
 
 
-def _answers(evidence: Evidence) -> list[Answer]:
+def answers_together(evidence: Evidence) -> list[Answer]:
     """Those that the headline speaks of: the first and its arms; of planted values all."""
     first = evidence.answers[0]
     if any(answer.truth for answer in evidence.answers):

@@ -16,7 +16,7 @@ from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
 from lawful.report.next_command import next_command
-from lawful.report.rests_on import rests_on
+from lawful.report.rests_on import answers_together, rests_on
 from lawful.report.tables import number
 from lawful.schema import Observation, RunRecord, StudyPlan, Warning
 
@@ -185,9 +185,7 @@ def _in_short(sentence: str) -> str:
 
 
 def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
-    arms = answer.comparison.arms if answer.comparison else ()
-    own = evidence.arms_of(answer) or [one for one in evidence.answers if one.arm in arms]
-    items = held_out_of(answer, *own)
+    items = held_out_of(*answers_together(evidence))
     if not items:
         held = {run.run for run in evidence.runs if run.held_out}
         if held and not held & {row.get("run") for row in evidence.rows}:
@@ -196,15 +194,15 @@ def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
     before = "before they began" if all(item.is_registered for item in items) else "from the other runs"
     inside = sum(item.is_inside for item in items)
     error = f"; mean error {tables.percent(sum(known) / len(known))}" if (known := errors_of(items)) else ""
+    runs = len({item.run for item in items})
+    what = tables.many(runs, "larger run" if _are_larger(evidence, answer) else "held-out run")
+    forecast = f"{what} forecast" if runs == len(items) else f"{len(items)} forecasts of {what}, made"
     judged = ": fewer than promised" if inside < len(items) else ""
     ends = [item.interval for item in items if item.interval[0] > 0]
     widest = max((high / low for low, high in ends), default=1.0)
     if inside == len(items) and widest >= WIDE:
         judged = f", which span up to a factor of {factor(widest)}"
-    return (
-        f"{tables.many(len(items), 'larger run' if _are_larger(evidence, answer) else 'held-out run')} forecast "
-        f"{before}: {inside} of {len(items)} came inside their 95 % intervals{judged}{error}."
-    )
+    return f"{forecast} {before}: {inside} of {len(items)} came inside their 95 % intervals{judged}{error}."
 
 
 def _are_larger(evidence: Evidence, answer: Answer) -> bool:
@@ -219,7 +217,7 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     """A few short facts that stand under the answer."""
     answer = evidence.answers[0] if evidence.answers else None
     facts = [*_what_it_rests_on(evidence, answer), *_ranges(evidence, answer)]
-    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out] if answer else []
+    asked = [one for one in answers_together(evidence) if one.held_out] if answer else []
     if asked:
         facts.append(("Held-out error", held_out_summary(*asked)))
     if hours := gpu_hours(evidence.runs, _results(evidence)):
