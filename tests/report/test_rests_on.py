@@ -13,9 +13,9 @@ from lawful.report.table_page import evidence_of_table
 from lawful.tables import by_role
 
 
-def counted(rows: list[dict[str, object]], *, is_short: bool = False) -> str:
+def counted(rows: list[dict[str, object]], *, law: str = "power_floor:params", is_short: bool = False) -> str:
     table = with_run_names(by_role(rows))
-    answers = answer_table(table, law="power_floor:params", draws=0)
+    answers = answer_table(table, law=law, draws=0)
     return rests_on(evidence_of_table(table, answers, Path()), is_short=is_short)
 
 
@@ -66,3 +66,8 @@ def test_without_seeds_or_held_out_runs_only_what_is_there_is_said():
     rows = [{key: value for key, value in row.items() if key in ("params", "loss")} for row in rows_of(8, 1)]
     assert counted(rows) == "8 runs: 8 fitted (8 sizes from 10.0k to 1.28M parameters)."
     assert lawful.fit(rows, "power_floor:params", draws=0).goodness.n == 8
+
+
+def test_of_a_table_with_compute_alone_the_amounts_of_compute_are_counted():
+    rows = [{"flops": 1e17 * 3**size, "loss": 1.7 + 100 * (1e17 * 3**size) ** -0.15, "seed": 0} for size in range(7)]
+    assert counted(rows, law="power_floor:flops", is_short=True) == "7 runs: 7 fitted (7 amounts of compute)."

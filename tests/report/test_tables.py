@@ -7,8 +7,9 @@ import math
 import pytest
 
 from lawful.report import answer_tables, tables
+from lawful.report.charts import Axis
 from lawful.report.marks import axis_title, loss_title
-from lawful.report.scales import log_ticks
+from lawful.report.scales import log_ticks, thinned, tick_text
 from lawful.response import LOG
 
 
@@ -79,3 +80,10 @@ def test_an_axis_of_someone_elses_table_says_what_its_column_stands_for() -> Non
     assert axis_title("dataset_size", "tokens") == "Training tokens D (dataset_size)"
     assert axis_title("params_total", "params") == "Parameters N (all, embeddings counted)"
     assert loss_title((), "val_loss") == "Loss (val_loss)"
+
+
+def test_an_axis_of_large_budgets_is_marked_by_powers_of_ten_and_not_by_exa():
+    axis = Axis(title="Training compute C (FLOPs)", is_flops=True)
+    assert [tick_text(value, axis) for value in (2e9, 5e15, 1e18, 2e21)] == ["2G", "5P", "1e18", "2e21"]
+    texts = ["5P", "10P", "20P", "50P", "100P", "200P", "500P", "1e18", "2e18", "5e18"]
+    assert thinned(texts, 4) == {1, 4, 7}

@@ -114,6 +114,11 @@ def _span(rows: Sequence[Observation], answer: Answer, *, is_short: bool) -> str
             name, unit = "amounts of text", "tokens" if is_counted else "tokens of text"
         ends = "" if is_short and is_counted else f"{' from' * is_counted} {_ends(values)} {unit}"
         parts.append(f"{f'{len(levels)} {name}' if is_counted else ''}{ends}".strip())
+    spent = {value for row in rows if (value := number(row.get(question.flops or "flops")))}
+    if (
+        question.flops != "seconds" and len(parts) == (len(arms) > 1) and 1 < len(spent) <= MOST_LEVELS
+    ):  # of a table with neither sizes nor lengths
+        parts.append(f"{len(spent)} amounts of compute")
     seeds = {row.get("seed") for row in rows if row.get("seed") not in (None, "")}
     return ", ".join([*parts, *([f"{len(seeds)} seeds"] if len(seeds) > 1 else [])])
 
