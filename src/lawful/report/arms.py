@@ -186,7 +186,7 @@ def _crossings(answer: Answer) -> Table:
         header=(
             "Arms",
             "Crossing",
-            "Set: neither ahead",
+            "Where neither is shown ahead",
             "Lower fit at the small end (confidence)",
             "At the large end",
             "Ahead throughout",
