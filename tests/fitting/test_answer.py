@@ -226,13 +226,13 @@ def test_pairs_that_cross_or_not_or_perhaps_are_told_apart_in_words():
     text = said(replace(once, set95=((2e3, 3e3), (4e4, float("inf"))), level=1 - 0.05 / 3))
     assert "(98.3 % set 2,000 to 3,000 and 40,000 to 50,000)" in text  # a set ends where the data do
     text = crossings_sentence([pair(never), ArmPair(arms=("a", "c"), refusal="no law of c")])
-    assert text == "No crossing inside the data (1,000 to 50,000): ahead over the whole range: b of a."
+    assert text == "No crossing inside the data (1,000 to 50,000): over the whole range b is ahead of a."
     unsure = replace(never, leader=None)
     assert said(unsure) == (
         "Neither a crossing nor a steady lead is established for unique tokens from 1,000 to 50,000."
     )
     assert said(never, unsure) == (
-        "No crossing is established inside the data (1,000 to 50,000): ahead over the whole range: b of a; for one "
+        "No crossing is established inside the data (1,000 to 50,000): over the whole range b is ahead of a; for one "
         "pair neither a crossing nor a steady lead is established."
     )
     assert said(once, unsure).endswith(

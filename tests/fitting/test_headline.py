@@ -102,7 +102,8 @@ def test_an_exponent_that_is_open_is_said_as_what_ten_times_the_amount_may_do():
     open_one = Warning("not_identified", "severe", "alpha (0.5, 95 % interval [0.485, 0.515]): not determined.")
     said = headline_fit.of_fit(of_tokens(0.5, warnings=(open_one,)))
     low, high = (100 * (1 - 10 ** -(0.5 * share)) for share in (0.97, 1.03))
-    assert said.basis.startswith(f"95 % interval of the cut by tenfold tokens {low:.0f} to {high:.0f} %")
+    cut = f"{low:.0f} to {high:.0f} % (95 % interval)"
+    assert said.basis.startswith(f"ten times the tokens cut the reducible loss by {cut}")
     assert "alpha" not in said.basis
 
 
@@ -173,7 +174,9 @@ def test_worse_than_counting_takes_back_who_is_ahead():
     before = headline_text.Headline(sentence="a is ahead of b at every size measured; whether it grows is not decided.")
     both = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]}, ["5-gram"])
     assert both.sentence == "Which of a and b is better was not judged: every run loses to a 5-gram model."
-    assert "0.1 to 0.4 nats per token" in both.basis
+    assert "0.1 to 0.4 nats per token" in both.basis and "held-out" not in both.basis
+    held = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]}, ["5-gram"], has_held_out=True)
+    assert held.basis.startswith("the loss of each of the 2 runs, held-out ones too, is ")
     one = headline.worse_than_counts(before, ["b"], {"a": [-0.1], "b": [0.4]})
     assert "a is ahead of b" in one.sentence and "b does not beat an n-gram model" in one.sentence
 

@@ -68,6 +68,9 @@ def test_a_table_of_two_arms_is_answered_by_their_comparison():
     evidence = evidence_of_table(read(made), [lead, *each], Path("page.html"))
     chart = leading_chart(evidence, all_charts(evidence))
     assert chart is not None and "cross" not in chart.title  # which they nowhere do
+    fits = [one.fit for one in each if one.fit]
+    assert all(any(row["reason"] == "another arm" for row in fit.data.dropped) for fit in fits) and len(fits) == 2
+    assert "rows_dropped" not in {one.code for one in evidence.warnings}  # the other arm's rows are on the same page
     saved = float(re.search(r"needs ([\d.]+) %", lead.headline)[1])
     assert saved == pytest.approx(20, abs=2)
 

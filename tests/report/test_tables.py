@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from lawful.report import answer_tables, tables
+from lawful.report import answer_tables, tables, words
+from lawful.report.charts import Axis
 from lawful.report.marks import axis_title, loss_title
-from lawful.report.scales import log_ticks
+from lawful.report.scales import log_ticks, thinned, tick_text
 from lawful.response import LOG
+from lawful.schema import CorpusRecord, StudyPlan
 
 
 @pytest.mark.parametrize(
@@ -79,3 +82,17 @@ def test_an_axis_of_someone_elses_table_says_what_its_column_stands_for() -> Non
     assert axis_title("dataset_size", "tokens") == "Training tokens D (dataset_size)"
     assert axis_title("params_total", "params") == "Parameters N (all, embeddings counted)"
     assert loss_title((), "val_loss") == "Loss (val_loss)"
+
+
+def test_an_axis_of_large_budgets_is_marked_by_powers_of_ten_and_not_by_exa():
+    axis = Axis(title="Training compute C (FLOPs)", is_flops=True)
+    assert [tick_text(value, axis) for value in (2e9, 5e15, 1e18, 2e21)] == ["2G", "5P", "1e18", "2e21"]
+    texts = ["5P", "10P", "20P", "50P", "100P", "200P", "500P", "1e18", "2e18", "5e18"]
+    assert thinned(texts, 4) == {1, 4, 7}
+
+
+def test_data_that_a_program_made_up_are_called_synthetic_beside_the_scale():
+    real, made_up = (CorpusRecord(fingerprint="0", vocabulary=98, is_synthetic=is_made) for is_made in (False, True))
+    study = replace(StudyPlan.example(), scale="quick")
+    assert words.scale_of(replace(study, corpora={"emg": real})) == "quick scale: a small version"
+    assert words.scale_of(replace(study, corpora={"emg": made_up})).endswith("a small version, on synthetic data")

@@ -73,9 +73,9 @@ def crossings_sentence(pairs: Sequence[ArmPair]) -> str:
         return ""
     crossing = [one for one in known if one.at is not None]
     parts = [_crossing_words(one) for one in crossing]
-    ahead = [f"{one.leader} of {_loser(one)}" for one in known if one.leader is not None]
+    ahead = [f"{one.leader} is ahead of {_loser(one)}" for one in known if one.leader is not None]
     if ahead:
-        parts.append("ahead over the whole range: " + ", ".join(ahead))
+        parts.append("over the whole range " + ", ".join(ahead))
     unsure = len(known) - len(crossing) - len(ahead)
     low, high = known[0].shared_range
     if unsure == len(known):

@@ -91,18 +91,22 @@ def of_truth(first: Headline, found: Mapping[str, Sequence[Recovered]]) -> Headl
     missed = [_missed(one, name) for name, of_question in found.items() for one in of_question if not one.is_inside]
     more = f"; and {len(missed) - MOST_MISSED} more" if len(missed) > MOST_MISSED else ""
     basis = f"missed: {'; '.join(missed[:MOST_MISSED])}{more}. " if missed else ""
-    basis += "A value counts where its 95 % interval holds it, a verdict where it is the planted one"
+    basis += "A value counts where its 95 % interval holds the planted one, a verdict where it is the planted one"
     step = first.next_step if not missed else "Look at what was not recovered: one interval in twenty misses."
     return Headline(
         sentence=f"{right} of {len(items)} planted values and verdicts were recovered.", basis=basis, next_step=step
     )
 
 
+VERDICTS = {"decision": "whether the exponents agree", "verdict": "how the variants differ"}
+
+
 def _missed(one: Recovered, question: str) -> str:
     """Which planted value or verdict was missed, and by how much."""
     what = f"{one.name} of question {question}, planted"
     if isinstance(one.planted, str) or isinstance(one.found, str) or one.found is None or one.interval is None:
-        return f"{what} {one.planted!r}, found {one.found or 'nothing'!r}"
+        what = VERDICTS.get(one.name, one.name)
+        return f"{what} (question {question}), planted {one.planted!r}, found {one.found or 'nothing'!r}"
     low, high = one.interval
     return f"{what} {one.planted:.3g}, found {one.found:.3g} (95 % interval {low:.3g} to {high:.3g})"
 
@@ -185,7 +189,12 @@ def of_holdout(found: Holdout[FittedLaw]) -> Headline:
 
 
 def worse_than_counts(
-    before: Headline, worse: Sequence[str], gaps: Mapping[str, Sequence[float]], models: Sequence[str] = ()
+    before: Headline,
+    worse: Sequence[str],
+    gaps: Mapping[str, Sequence[float]],
+    models: Sequence[str] = (),
+    *,
+    has_held_out: bool = False,
 ) -> Headline:
     """What is left of a sentence where every run of these arms has a higher loss than counting has.
 
@@ -198,7 +207,8 @@ def worse_than_counts(
         sentence = f"Which of {listed(list(gaps), 'and')} is better was not judged: every run loses to {model}."
         above = [gap for of_arm in gaps.values() for gap in of_arm]
         basis = f"{min(above):.2g} to {max(above):.2g} nats per token above that of {model} of its own text"
-        basis = f"the loss of each of the {runs} runs, held-out ones too, is {basis}"
+        held = ", held-out ones too," if has_held_out else ""
+        basis = f"the loss of each of the {runs} runs{held} is {basis}"
         return Headline(sentence=capped(sentence), basis=basis, next_step=step)
     tail = f"{listed(worse, 'and')} {'does' if len(worse) == 1 else 'do'} not beat {model}"
     sentence = f"{before.sentence.rstrip('.')}; {tail}."

@@ -117,6 +117,7 @@ def _of_two(arms: Sequence[str], found: Comparison | None, crossings: Sequence[C
         where = _size(crossings[0].axis_name)
         lead = f"{named_arm(leader)} is ahead of {named_arm(other)} at every {where} measured"
         low, high = (amount_of(crossings[0].axis_name, end) for end in crossings[0].shared_range)
+        low = low.removesuffix(f" {high.partition(' ')[2]}")  # the unit once
         basis = f"at {100 * crossings[0].level:.3g} % confidence from {low} to {high}"
         return f"{lead}{_tail(found, leader, 'lead')}.", basis
     if found is None:

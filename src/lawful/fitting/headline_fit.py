@@ -52,7 +52,8 @@ def of_fit(
     if blocking:
         why = short_doubt(blocking[0], fit.law)
         if forecast == HELD and blocking[0].code == "misfit":
-            sentence = f"Forecasts of the held-out runs held to {_worst(held)} %, but {why}: no exponent is quoted."
+            came = "The held-out run" if len(held) == 1 else "The held-out runs"
+            sentence = f"{came} came within {_worst(held)} % of the forecast, but {why}: no exponent is quoted."
             all_inside = f"all {len(held)} inside their 95 % intervals{_reach(held)}; fitted on {runs}"
             return Headline(sentence=sentence, basis=all_inside, next_step=next_step)
         fall = percent(_whole_fall(fit))
@@ -201,7 +202,11 @@ def _open_exponents(fit: FittedLaw, doubts: Sequence[Warning]) -> list[str]:
         if name in axes and not isinstance(fit.model, Power | Saturating):
             thing = thing_of(axes[name], fit.data.columns.get(axes[name]))
             cut = percent_range(1 - 10 ** -max(low, 0.0), 1 - 10 ** -max(high, 0.0))
-            said.append(f"95 % interval of the cut by tenfold {thing} {cut} %")
+            verb = "cut" if thing.endswith("s") else "cuts"
+            part = (
+                f"the {PARTS.get(axes[name], axes[name])} part of the loss" if len(axes) > 1 else "the reducible loss"
+            )
+            said.append(f"ten times the {thing} {verb} {part} by {cut} % (95 % interval)")
         else:
             said.append(f"95 % interval of {name} {interval(low, high, '.2g')}")
     return said
@@ -282,7 +287,7 @@ def _widest(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response) 
 def _by_what(fit: FittedLaw) -> str:
     """By what the smallest and the largest run are: `by_size` orders them so."""
     things = " times ".join(thing_of(axis, fit.data.columns.get(axis)) for axis in fit.model.inputs)
-    return f"fitted runs ordered by {things}"
+    return f"smallest and largest by {things}"
 
 
 def _ends(row: HeldOut | HeldOutRow) -> tuple[float, float]:

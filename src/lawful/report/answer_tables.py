@@ -122,7 +122,7 @@ def _explanations(found: Comparison) -> Table:
         for step in found.explanations
     ]
     return Table(
-        title="In what the arms may differ: each law against one in which all of it does",
+        title="How the arms differ: each law tested against the one in which everything differs",
         header=("Law", "Own to each arm", "Parameters", "AICc", "F", "p"),
         rows=rows,
         right=(2, 3, 4, 5),

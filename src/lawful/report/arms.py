@@ -186,7 +186,7 @@ def _crossings(answer: Answer) -> Table:
         header=(
             "Arms",
             "Crossing",
-            "Set: neither ahead",
+            "Where neither is shown ahead",
             "Lower fit at the small end (confidence)",
             "At the large end",
             "Ahead throughout",
@@ -267,7 +267,7 @@ def _crossings_chart(evidence: Evidence, answer: Answer) -> Chart | None:
         kind="law",
         question=name,
         title=f"Loss against {short_name(axis, column)}: {who}" + (", and where they cross" if cross else ""),
-        caption="A mark is a run, a line the arm's own law with its 95 % band. "
+        caption="Each mark is a run, each line the law of one variant with its 95 % band. "
         + ("Hollow marks were held out: forecast, never fitted. " if hollow else "")
         + (f"Grey: count models of the same text, seeds averaged ({names})." if counts else ""),
         alt=f"{loss_title(shown, loss)} against {axis_title(column, axis)} for {arms}, each with its law.",

@@ -18,7 +18,7 @@ from lawful.fitting.sisters import Growth, Sister
 from lawful.fitting.traced import trace
 from lawful.fitting.uncertainty import BOOTSTRAP, DECADES, widening
 from lawful.laws import Law
-from lawful.report import tables
+from lawful.report import tables, words
 from lawful.report.evidence import Evidence
 from lawful.report.law_charts import compute_of_answer
 from lawful.report.law_curve import law_curve
@@ -59,12 +59,16 @@ def calculator(evidence: Evidence) -> Html | None:
         _field("rate", "FLOP/s of a GPU", 4e14),
         _field("price", "Price of a GPU hour", 2.0),
     ] if best and not best.undecided else []  # fmt: skip
-    of = f" (the law of {answer.name.replace('--', ', ')})" if len(evidence.fitted) > 1 else ""
+    of = f" (the law of {words.arm_of(answer)} alone)" if len(evidence.fitted) > 1 else ""
     why = best.undecided if best else ""
     return tag(
         "section",
         title,
-        tag("p", f"By the fitted law and its uncertainty{of}: 70B, 1.4T and 1e21 are numbers.", class_="lede"),
+        tag(
+            "p",
+            f"By the fitted law and its uncertainty{of}. Numbers may be written as 70B, 1.4T or 1e21.",
+            class_="lede",
+        ),
         tag("form", fields, tag("output", class_="result", id="calculated-loss", aria_live="polite"), class_="fields"),
         tag("form", budget, tag("output", class_="result", id="calculated-best", aria_live="polite"), class_="fields")
         if budget

@@ -26,6 +26,7 @@ from lawful.storage.layout import Store
 
 CURVE_POINTS = 80  # per run: a curve on log axes looks the same with more
 ALL_CURVE_POINTS = 16_000  # over all runs, so that the page stays small with 500 of them
+NOT_LEFT_OUT = {"held out", "another arm"}  # reasons for which a row is in no fit and yet on the page: not left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,10 @@ class Evidence:
         for answer in self.answers:
             about = answer.name.replace("--", ", ") if len(self.answers) > 1 else "fit"
             arm = "" if self.parent(answer) is None else f"{answer.question.where.get('arm')}: "
+            dropped = [str(row.get("reason")) for row in answer.fit.data.dropped] if answer.fit else []
             for warning in (*answer.warnings, *(answer.fit.warnings if answer.fit else ())):
+                if warning.code == "rows_dropped" and dropped and set(dropped) <= NOT_LEFT_OUT:
+                    continue
                 if not arm or arm + warning.sentence not in found:  # else the comparison has said it of this arm
                     found.setdefault(warning.sentence, replace(warning, about=about))
         return sorted(found.values(), key=lambda warning: warning.rank)

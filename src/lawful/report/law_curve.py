@@ -23,7 +23,7 @@ COUNTING = {  # column of the table -> the counting convention in words
     "params_embedding": "embedding parameters",
     "tokens": "training tokens D",
     "unique_tokens": "unique training tokens U",
-    "flops": "training compute C (exact FLOPs)",
+    "flops": "training compute C (FLOPs)",
     "flops_6nd": "training compute C (6ND)",
     "6 params tokens": "training compute C (6ND)",  # of a table without a column of it
     "params": "parameters N",

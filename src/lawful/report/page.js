@@ -4,9 +4,10 @@
 
   const near = 24; // pixels from a mark or a line within which it is the one that is meant
 
-  // A value on an axis as the axis writes it: 12.3k, 4.56M; FLOPs in G, T, P.
+  // A value on an axis as the axis writes it: 12.3k, 4.56M; FLOPs in G, T, P, and 1e18.
   function short(value, isFlops) {
-    const units = isFlops ? [[1e21, "Z"], [1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
+    if (isFlops && value >= 1e18) return Number(value.toPrecision(3)).toExponential().replace("e+", "e");
+    const units = isFlops ? [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
     const [unit, name] = units.find(([size]) => Math.abs(value) >= size) || [1, ""];
     return `${Number((value / unit).toPrecision(name ? 3 : 4))}${name}`;
   }

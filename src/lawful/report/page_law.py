@@ -171,7 +171,7 @@ def all_arms(evidence: Evidence) -> Html | None:
         return None
     return tag(
         "section",
-        tag("h2", "In words, and cell by cell"),
+        tag("h2", "In words, and setting by setting" if said else "Setting by setting"),
         [tag("p", tag("b", asks), " ", parts.powers(sentence)) for asks, sentence in said],
         [parts.titled(table, folds=True) for table in found if table.rows],
         id="arms",

@@ -10,9 +10,10 @@ from lawful.report.evidence import Evidence
 from lawful.report.marks import levels_of, short_name
 from lawful.report.tables import number
 from lawful.schema import Observation
+from lawful.tables.observations import OFF_LADDER, why_off_ladder
 
 MOST_LEVELS = 12  # sizes or budgets that are counted: of more, their ends alone say enough
-OTHER = "of other questions"
+OTHER = "for other questions"
 
 
 def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
@@ -24,7 +25,7 @@ def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
     """
     if not evidence.answers or evidence.answers[0].status == "refused":
         return ""
-    answers = _answers(evidence)
+    answers = answers_together(evidence)
     rows = {_run(row, place): row for place, row in enumerate((*evidence.rows, *evidence.former))}
     runs = list(dict.fromkeys([*(planned.run for planned in evidence.runs), *rows]))
     fitted = _fitted(evidence, answers)
@@ -43,7 +44,7 @@ def rests_on(evidence: Evidence, *, is_short: bool = False) -> str:
     return f"{tables.many(len(runs), 'run')}: {_joined(parts)}."
 
 
-def _answers(evidence: Evidence) -> list[Answer]:
+def answers_together(evidence: Evidence) -> list[Answer]:
     """Those that the headline speaks of: the first and its arms; of planted values all."""
     first = evidence.answers[0]
     if any(answer.truth for answer in evidence.answers):
@@ -77,8 +78,11 @@ def _why_not(row: Observation | None, reason: str | None) -> str:
         return "no longer in the plan"
     if row.get("held_out"):
         return "held out of another question"
+    reason = reason or why_off_ladder(row)
     if reason is None or " is not " in reason or " is none of " in reason:  # the question asks for others
         return OTHER
+    if reason == OFF_LADDER["bracket"]:
+        return "at other learning rates"
     return f"left out ({reason.replace(' (', ', ').replace(')', '')})"
 
 
@@ -105,11 +109,17 @@ def _span(rows: Sequence[Observation], answer: Answer, *, is_short: bool) -> str
         levels = levels_of(known, most=len(known)) if (known := [one for one in values if one and one > 0]) else []
         if len(levels) < 2:
             continue
-        unit = "tokens of text" if column == "unique_tokens" else unit
         name = {"size": "sizes", "tokens": "training lengths"}.get(short_name(axis), short_name(axis))
         is_counted = len(levels) <= MOST_LEVELS
+        if column == "unique_tokens":
+            name, unit = "amounts of text", "tokens" if is_counted else "tokens of text"
         ends = "" if is_short and is_counted else f"{' from' * is_counted} {_ends(values)} {unit}"
         parts.append(f"{f'{len(levels)} {name}' if is_counted else ''}{ends}".strip())
+    spent = {value for row in rows if (value := number(row.get(question.flops or "flops")))}
+    if (
+        question.flops != "seconds" and len(parts) == (len(arms) > 1) and 1 < len(spent) <= MOST_LEVELS
+    ):  # of a table with neither sizes nor lengths
+        parts.append(f"{len(spent)} amounts of compute")
     seeds = {row.get("seed") for row in rows if row.get("seed") not in (None, "")}
     return ", ".join([*parts, *([f"{len(seeds)} seeds"] if len(seeds) > 1 else [])])
 

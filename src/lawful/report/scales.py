@@ -135,7 +135,9 @@ def _even_ticks(low: float, high: float) -> list[float]:
 
 
 def tick_text(value: float, axis: Axis) -> str:
-    """10k, 2M, 2.5; on an axis of FLOPs 10G, 2T, 1P: short enough for an axis."""
+    """10k, 2M, 2.5; on an axis of FLOPs 10G, 2T, 1P, 1e18: short enough for an axis."""
+    if axis.is_flops and value >= 1e18:  # few know E and Z, and nobody writes a budget with them
+        return f"{value:.3g}".replace("e+", "e")
     if axis.is_flops:
         return tables.flops(f"{value:.3g}").removesuffix("FLOPs").replace(".00", "").replace(".0", "").replace(" ", "")
     text = tables.general_count(value) if value >= 1000 else f"{value:.6g}"
@@ -145,7 +147,7 @@ def tick_text(value: float, axis: Axis) -> str:
 def thinned(texts: Sequence[str], room: int) -> set[int]:
     """Which labels stand where there is room for so many: of 1-2-5 the ones, else every other, and so on."""
     kept = list(range(len(texts)))
-    ones = [index for index in kept if texts[index].rstrip("kMBTGPEZ") in ("1", "10", "100")]
+    ones = [index for index in kept if texts[index].partition("e")[0].rstrip("kMBTGP") in ("1", "10", "100")]
     if len(kept) > room and len(ones) >= 3:
         kept = ones
     while len(kept) > room:

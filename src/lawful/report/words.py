@@ -16,7 +16,7 @@ from lawful.report import tables
 from lawful.report.evidence import Evidence
 from lawful.report.marks import fitted_rows
 from lawful.report.next_command import next_command
-from lawful.report.rests_on import rests_on
+from lawful.report.rests_on import answers_together, rests_on
 from lawful.report.tables import number
 from lawful.schema import Observation, RunRecord, StudyPlan, Warning
 
@@ -111,8 +111,9 @@ def severe_in_short(evidence: Evidence) -> list[str]:
 
 
 def _with_question(evidence: Evidence, warning: Warning) -> str:
-    several = len(evidence.answers) > 1
-    return (f"{warning.about}: " if several and warning.about not in ("design", "runs") else "") + warning.sentence
+    asked = [answer.name for answer in evidence.answers if evidence.parent(answer) is None]
+    whole = {"design", "runs", "fit", *(asked if len(asked) == 1 else [])}  # needs no name where one question is asked
+    return ("" if warning.about in whole else f"{warning.about}: ") + warning.sentence
 
 
 def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -184,9 +185,7 @@ def _in_short(sentence: str) -> str:
 
 
 def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
-    arms = answer.comparison.arms if answer.comparison else ()
-    own = evidence.arms_of(answer) or [one for one in evidence.answers if one.arm in arms]
-    items = held_out_of(answer, *own)
+    items = held_out_of(*answers_together(evidence))
     if not items:
         held = {run.run for run in evidence.runs if run.held_out}
         if held and not held & {row.get("run") for row in evidence.rows}:
@@ -195,15 +194,15 @@ def _forecast_and_outcome(evidence: Evidence, answer: Answer) -> str:
     before = "before they began" if all(item.is_registered for item in items) else "from the other runs"
     inside = sum(item.is_inside for item in items)
     error = f"; mean error {tables.percent(sum(known) / len(known))}" if (known := errors_of(items)) else ""
+    runs = len({item.run for item in items})
+    what = tables.many(runs, "larger run" if _are_larger(evidence, answer) else "held-out run")
+    forecast = f"{what} forecast" if runs == len(items) else f"{len(items)} forecasts of {what}, made"
     judged = ": fewer than promised" if inside < len(items) else ""
     ends = [item.interval for item in items if item.interval[0] > 0]
     widest = max((high / low for low, high in ends), default=1.0)
     if inside == len(items) and widest >= WIDE:
         judged = f", which span up to a factor of {factor(widest)}"
-    return (
-        f"{tables.many(len(items), 'larger run' if _are_larger(evidence, answer) else 'held-out run')} forecast "
-        f"{before}: {inside} of {len(items)} came inside their 95 % intervals{judged}{error}."
-    )
+    return f"{forecast} {before}: {inside} of {len(items)} came inside their 95 % intervals{judged}{error}."
 
 
 def _are_larger(evidence: Evidence, answer: Answer) -> bool:
@@ -218,7 +217,7 @@ def key_facts(evidence: Evidence) -> list[tuple[str, str]]:
     """A few short facts that stand under the answer."""
     answer = evidence.answers[0] if evidence.answers else None
     facts = [*_what_it_rests_on(evidence, answer), *_ranges(evidence, answer)]
-    asked = [one for one in (answer, *evidence.arms_of(answer)) if one.held_out] if answer else []
+    asked = [one for one in answers_together(evidence) if one.held_out] if answer else []
     if asked:
         facts.append(("Held-out error", held_out_summary(*asked)))
     if hours := gpu_hours(evidence.runs, _results(evidence)):
@@ -267,7 +266,7 @@ def how_many_runs(evidence: Evidence) -> str:
 def _ranges(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
     """Over which sizes and tokens the runs reach."""
     question = answer.question if answer else evidence.study.questions[0]
-    rows: Sequence[Observation] = (fitted_rows(evidence, answer) if answer else []) or evidence.finished
+    rows: Sequence[Observation] = (fitted_rows(evidence, answer) if answer else []) or _not_held_out(evidence)
     facts = []
     for column, name in ((question.params, "Sizes"), (question.tokens, "Tokens")):
         name = "Unique tokens" if column == "unique_tokens" else name
@@ -279,9 +278,15 @@ def _ranges(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
     return facts
 
 
+def _not_held_out(evidence: Evidence) -> list[Observation]:
+    return [row for row in evidence.finished if not row.get("held_out")]
+
+
 def scale_of(study: StudyPlan) -> str:
-    """quick is the version of a study for an ordinary computer."""
-    return "quick scale: a small version" if study.scale == "quick" else f"{study.scale} scale"
+    """quick is the version of a study for an ordinary computer; whether its data are real is said beside it."""
+    scale = "quick scale: a small version" if study.scale == "quick" else f"{study.scale} scale"
+    is_synthetic = any(corpus.is_synthetic for corpus in study.corpora.values())
+    return f"{scale}, on synthetic data" if is_synthetic else scale
 
 
 def held_out_of(*answers: Answer) -> list[HeldOut]:
