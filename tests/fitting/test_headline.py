@@ -173,7 +173,9 @@ def test_worse_than_counting_takes_back_who_is_ahead():
     before = headline_text.Headline(sentence="a is ahead of b at every size measured; whether it grows is not decided.")
     both = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]}, ["5-gram"])
     assert both.sentence == "Which of a and b is better was not judged: every run loses to a 5-gram model."
-    assert "0.1 to 0.4 nats per token" in both.basis
+    assert both.basis.startswith("the loss of each of the 2 runs is 0.1 to 0.4 nats per token")
+    held_out = headline.worse_than_counts(before, ["a", "b"], {"a": [0.1], "b": [0.4]}, has_held_out=True)
+    assert "each of the 2 runs, held-out ones too, is 0.1" in held_out.basis
     one = headline.worse_than_counts(before, ["b"], {"a": [-0.1], "b": [0.4]})
     assert "a is ahead of b" in one.sentence and "b does not beat an n-gram model" in one.sentence
 

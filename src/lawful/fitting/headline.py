@@ -184,11 +184,17 @@ def of_holdout(found: Holdout[FittedLaw]) -> Headline:
 
 
 def worse_than_counts(
-    before: Headline, worse: Sequence[str], gaps: Mapping[str, Sequence[float]], models: Sequence[str] = ()
+    before: Headline,
+    worse: Sequence[str],
+    gaps: Mapping[str, Sequence[float]],
+    models: Sequence[str] = (),
+    *,
+    has_held_out: bool = False,
 ) -> Headline:
     """What is left of a sentence where every run of these arms has a higher loss than counting has.
 
-    models   the names of the strongest count models: 5-gram
+    models         the names of the strongest count models: 5-gram
+    has_held_out   whether some of these runs were held out: the basis then says that they count, too
     """
     model = f"a {models[0]} model" if len(models) == 1 else "an n-gram model"
     runs = sum(len(of_arm) for of_arm in gaps.values())
@@ -197,7 +203,7 @@ def worse_than_counts(
         sentence = f"Which of {listed(list(gaps), 'and')} is better was not judged: every run loses to {model}."
         above = [gap for of_arm in gaps.values() for gap in of_arm]
         basis = f"{min(above):.2g} to {max(above):.2g} nats per token above that of {model} of its own text"
-        basis = f"the loss of each of the {runs} runs, held-out ones too, is {basis}"
+        basis = f"the loss of each of the {runs} runs{', held-out ones too,' if has_held_out else ''} is {basis}"
         return Headline(sentence=capped(sentence), basis=basis, next_step=step)
     tail = f"{listed(worse, 'and')} {'does' if len(worse) == 1 else 'do'} not beat {model}"
     sentence = f"{before.sentence.rstrip('.')}; {tail}."

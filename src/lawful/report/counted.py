@@ -40,7 +40,9 @@ def beside_counts(answer: Answer, study: StudyPlan, rows: Sequence[Observation],
     worse = [arm for arm, of_arm in gaps.items() if min(of_arm) > 0]
     if not worse:
         return answer
-    said = headline.worse_than_counts(answer.said, worse, gaps, models)
+    left_out = {item.run for item in answer.excluded}
+    has_held_out = any(row.get("held_out") and row.get("run") not in left_out for row in rows)
+    said = headline.worse_than_counts(answer.said, worse, gaps, models, has_held_out=has_held_out)
     answer = answer.saying(said)
     above = [gap for arm in worse for gap in gaps[arm]]
     by = f"by {min(above):.2g} to {max(above):.2g} nats per token"
