@@ -134,6 +134,9 @@ def test_undecayed_runs_are_an_error_beside_others_and_a_warning_where_all_are_s
 
     assert severities(changed(1, is_decayed=False)) == {"undecayed": "severe"}
     assert severities([replace(row, is_decayed=False) for row in LADDER]) == {"undecayed": "warning"}
+    alone = linter.declared([replace(LADDER[0], is_decayed=False), *LADDER[1:]], TEXT, "arm")
+    (one,) = [found for found in alone if found.code == "undecayed"]
+    assert one.sentence.startswith("1 run with a learning rate that is still high at the end")
     constant = {"schedule": "constant", "is_decayed": False, "decay_fraction": None, "rate_floor": None}
     assert severities([replace(row, **constant) for row in LADDER]) == {}, "declared so"
     assert severities(changed(1, **constant)) == {"mixed-schedules": "severe"}

@@ -142,7 +142,7 @@ def test_a_power_law_with_both_axes_open_is_refused_with_the_way_out(tmp_path):
         ({"where": {"tokens": 17}}, {}, 6, "no finished run matches"),
         ({"loss": "wer"}, {}, 6, "no column 'wer'"),
         ({}, {"masks_padding": False}, 6, "padding counts in their loss"),
-        ({}, {"status": "failed", "loss": None}, 6, "no finished run"),
+        ({}, {"status": "failed", "loss": None}, 6, "no finished run is left: of 48 that were left out, 47"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_and_written(tmp_path, question, changed, sizes, reason):

@@ -169,6 +169,7 @@ def test_where_all_models_are_worse_than_counts_no_arm_is_called_ahead(
             assert ("ahead of every other arm" in text) == is_learned
             assert ("No better than counting: each of the 54 runs has a higher loss" in text) != is_learned
             assert ("none: all worse than counts" in text) != is_learned
+            assert "held-out ones too" not in text  # this study holds nothing out
 
 
 @pytest.mark.usefixtures("without_figures")

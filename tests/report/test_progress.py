@@ -225,6 +225,19 @@ def test_the_plan_counts_every_run_and_says_its_faults_and_warnings(make_folder:
         assert f"size={rung.at['size']}" in text
 
 
+def test_the_plan_says_how_long_an_epoch_is_where_no_warning_does(make_folder: Make) -> None:
+    folder = make_folder(**SMALL)
+    study = Store(folder).read_study()
+    (name, corpus), *_ = study.corpora.items()
+    longest = max(run.tokens for run in study.runs)
+    for length, is_said in ((longest, True), (longest - 1, False), (None, False)):
+        edited = edit_plan(folder, corpora={name: replace(corpus, train_tokens=length)})
+        with open("/dev/null", "w") as nowhere:
+            console = Console(width=200, record=True, file=nowhere)
+            console.print(plan_table(edited))
+        assert (f"One epoch is {longest:,} tokens of {name}." in console.export_text()) == is_said
+
+
 def test_workers_beyond_all_counting_fill_no_memory() -> None:
     trunks = [rung(str(number)) for number in range(3)]
     assert clock_seconds(trunks, [5, 7, 4], workers=10**15) == 7

@@ -90,6 +90,7 @@ def test_batches_and_epochs_that_the_originals_had_can_be_set() -> None:
     assert first("activation", "quick", batch_tokens="8192").training.batch_size == 8192 // 64
     whole, three = (first("equilibrium", "published", **more).training for more in ({}, {"epochs": "3"}))
     assert whole.steps == pytest.approx(10 * three.steps, rel=0.02)  # rounded to whole steps
+    assert "15 epochs are about 300 passes" in " ".join(declared("equilibrium", "published", form="quick").faults)
     with pytest.raises(LawfulError, match="epochs: they belong to the published scale"):
         declared("shakespeare", "quick", epochs="2")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,9 +201,19 @@ def _matching(
         reason = f"{column} is not {_MOST.get(str(wanted), '')}{_shown(value)}"
         table = _with_cell(table, column, (value,), excluded, reason)
     if not len(table):
-        asked = " and ".join(f"{column}={_shown(wanted)}" for column, wanted in where.items()) or "the question"
-        raise Refusal("no_rows", f"where: no finished run matches {asked}.")
+        asked = " and ".join(f"{column}={_shown(wanted)}" for column, wanted in where.items())
+        why = f"where: no finished run matches {asked}." if asked else f"no finished run is left{_why_none(excluded)}."
+        raise Refusal("no_rows", why)
     return table
+
+
+def _why_none(excluded: Sequence[Excluded]) -> str:
+    """The commonest reason why runs were left out, with its runs."""
+    if not excluded:
+        return ""
+    ((reason, number),) = Counter(item.reason for item in excluded).most_common(1)
+    others = f"; {len(excluded) - number:,} for other reasons" if number < len(excluded) else ""
+    return f": of {len(excluded):,} that were left out, {number:,} for this reason: {reason.rstrip('.')}{others}"
 
 
 def _with_cell(

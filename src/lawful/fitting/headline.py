@@ -198,7 +198,8 @@ def worse_than_counts(
 ) -> Headline:
     """What is left of a sentence where every run of these arms has a higher loss than counting has.
 
-    models   the names of the strongest count models: 5-gram
+    models         the names of the strongest count models: 5-gram
+    has_held_out   whether some of these runs were held out: the basis then says that they count, too
     """
     model = f"a {models[0]} model" if len(models) == 1 else "an n-gram model"
     runs = sum(len(of_arm) for of_arm in gaps.values())

@@ -191,8 +191,9 @@ def _mixed(rungs: Sequence[PlannedRun], corpora: Mapping[str, CorpusRecord]) -> 
     if high:
         is_beside_others = len(high) < len(rungs)
         text = (
-            f"{len(high)} runs end while their learning rate is still high, or never reach its peak ({_listed(high)}): "
-            "their losses are not final" + (", and no fit takes them beside the others." if is_beside_others else ".")
+            f"{_counted(high)} with a learning rate that is still high at the end, or never reaches its peak "
+            f"({_listed(high)}): such losses are not final"
+            + (", and no fit takes them beside the others." if is_beside_others else ".")
         )
         found.append(Warning("undecayed", "severe" if is_beside_others else "warning", text))
     if len({rung.precision for rung in rungs}) > 1:
@@ -295,8 +296,12 @@ def _steps(rungs: Sequence[PlannedRun]) -> list[Warning]:
     short = [rung for rung in rungs if rung.steps < FEW_STEPS]
     if not short:
         return []
-    text = f"{len(short)} runs make fewer than {FEW_STEPS} optimiser steps ({_listed(short)})."
+    text = f"{_counted(short)} of fewer than {FEW_STEPS} optimiser steps ({_listed(short)})."
     return [Warning("few-steps", "warning", text)]
+
+
+def _counted(rungs: Sequence[PlannedRun]) -> str:
+    return "1 run" if len(rungs) == 1 else f"{len(rungs):,} runs"
 
 
 def _listed(rungs: Sequence[PlannedRun]) -> str:

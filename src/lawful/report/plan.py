@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _STYLES = ("red", "yellow", "dim")
+MOST_CORPORA = 2  # whose epochs are named; a study of the size of the text has dozens
 
 
 def plan_table(plan: StudyPlan) -> Group:
@@ -137,7 +138,22 @@ def _totals(plan: StudyPlan) -> str:
             if plan.workers > 1
             else " with one worker."
         )
-    return text
+    return text + _epochs(plan)
+
+
+def _epochs(plan: StudyPlan) -> str:
+    """How long an epoch is. Of corpora that are read more than once the note repeated-data says it."""
+    longest: dict[str, int] = {}
+    for planned in plan.runs:
+        longest[planned.corpus] = max(planned.tokens, longest.get(planned.corpus, 0))
+    fresh = {
+        name: corpus.train_tokens
+        for name, corpus in plan.corpora.items()
+        if corpus.train_tokens and corpus.train_tokens >= longest.get(name, 0)
+    }
+    if not fresh or len(fresh) > MOST_CORPORA:
+        return ""
+    return f" One epoch is {', '.join(f'{tokens:,} tokens of {name}' for name, tokens in fresh.items())}."
 
 
 def _mean(runs: Sequence[PlannedRun], measure: Callable[[PlannedRun], float | None]) -> float | None:

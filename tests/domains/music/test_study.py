@@ -66,6 +66,11 @@ def test_the_published_lstms_have_the_layers_of_the_authors_four() -> None:
         assert layers + vocabulary * (2 * family.width + 1) == theirs[str(rung.at["size"])]
     alone = declare(music, "published", {"arms": "lstm"})
     assert alone.arm is None and len(alone.ladder) == 4 and "Four LSTMs, 1 seed" in alone.faults[-1]
+    assert "match no transformer" in " ".join(alone.faults) and "xl" not in " ".join(alone.faults)
+    both = declare(music, "published").faults
+    assert set(alone.faults[:-1]) < set(both) and "match no" not in " ".join(
+        declare(music, "published", {"arms": "transformer"}).faults
+    )
 
 
 def test_batches_vocabularies_and_shares_can_be_set() -> None:

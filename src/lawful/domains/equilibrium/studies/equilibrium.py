@@ -320,7 +320,8 @@ def published(form: str, epochs: int | None, *, seeds: int) -> Study:
             "Its looped_mlp sees one input and mixes no positions: a bigram at best, whatever its size.",
             "The arms differ up to sixfold in parameters, and it compares them by data alone.",
             "One seed; the last epoch, not the best, where small texts are learned by heart; an epoch is about 20,000 "
-            "characters whatever the size, so that 30 epochs are about 600 passes over 1,000 characters.",
+            f"characters whatever the size, so that {epochs} epochs are about {20 * epochs} passes over 1,000 "
+            "characters.",
             "The validation text is the last tenth of each size, 100 characters of the smallest, and another at every "
             "size: losses along the axis are not of one curve, and no law is fitted to them.",
             "Its vocabulary grew with the text. Here it is the same 65 characters throughout, the blocks are this "
