@@ -26,8 +26,8 @@ from lawful.conduct import failed_runs
 from lawful.errors import LawfulError
 from lawful.families.mlp import WindowMLP
 from lawful.observe import observations
-from lawful.rules.backprop import Backprop
 from lawful.readers.wandb import WandB
+from lawful.rules.backprop import Backprop
 from lawful.run import Run, Schedule, from_json
 from lawful.storage.json_files import read_json, read_jsonl
 from lawful.storage.layout import Store

@@ -38,8 +38,8 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder))
         # The start of a session alone: TensorBoard then collects the columns of its table, and the losses, from all
         # runs. With the experiment in it, which add_hparams writes too, it would show only what the first run has.
-        _, start, _ = summaries_of(dict(hparams), {})
-        self._writer.file_writer.add_summary(start)
+        _, start, _ = summaries_of(dict(hparams), {})  # type: ignore[no-untyped-call]
+        self._writer.file_writer.add_summary(start)  # type: ignore[attr-defined]
 
     def write(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
