@@ -15,6 +15,7 @@ from lawful.corpora.tiny_stories import TinyStories
 from lawful.errors import LawfulError
 from lawful.storage import json_stream
 from lawful.storage.json_stream import values_of
+from lawful.studies.activation import study
 from lawful.tokenizers.bytes import Bytes
 
 STORIES = [f'Tim saw {n} "big" dogs.\n\nÜber, he said.' for n in range(20)]
@@ -141,3 +142,19 @@ def test_a_value_without_an_end_is_not_taken_into_memory(monkeypatch: pytest.Mon
 
 def stories_of(tokens: np.ndarray) -> list[str]:
     return [text.decode() for text in np.asarray(tokens).astype(np.uint8).tobytes().split(b"\xff")[:-1]]
+
+
+def test_activation_takes_the_stories_where_they_are_on_this_machine(
+    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample for tests does not count: a study would repeat it."""
+    monkeypatch.setenv("LAWFUL_DATA", str(tmp_path))
+    folder = tmp_path / "tinystories"
+    folder.mkdir()
+    corpora = []
+    for name in (None, "sample.txt", "TinyStories-train.txt"):
+        if name is not None:
+            (folder / name).write_text("A story.\n<|endoftext|>\n")
+        corpora.append(study("quick", seeds=1).ladder[0].training.corpus.name)
+    assert corpora == ["python_docs", "python_docs", "tiny_stories"]
+    assert study("quick", seeds=1, corpus="python").ladder[0].training.corpus.name == "python_docs"

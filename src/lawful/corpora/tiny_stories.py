@@ -32,8 +32,7 @@ VALID_SHA256 = "94e431816c4cce81ff71e4408ff8d3bda9a42e8d2663986697c3954288cb38b4
 SAMPLE = "sample.txt"  # some hundred stories, where LAWFUL_DATA has no more
 MARK = b"<|endoftext|>"
 MOST_STORY_BYTES = 2**26  # of one story, which is held in memory; they have some thousand
-JSON = (".json", ".jsonl")
-ARCHIVES = (".tar", ".tar.gz", ".tgz")
+JSON, ARCHIVES = (".json", ".jsonl"), (".tar", ".tar.gz", ".tgz")
 KINDS = (".parquet", ".txt", *JSON, *ARCHIVES)  # in a folder, the first of these that it holds
 SHARDS, FIRST_SHARD = "TinyStories_all_data", "data00.json"  # what TinyStories_all_data.tar.gz unpacks into
 NO_STORIES = ("dataset_infos.json", "dataset_dict.json", "state.json", "dataset_info.json")  # of the hub, beside data
@@ -71,6 +70,12 @@ class TinyStories(TokenCorpus):
                 f"tokenizer: expected one with an end mark to put after each story, got {self.tokenizer.name} without; "
                 "an alphabet of characters has one if it holds ASCII's, \\x03."
             )
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the stories are on this machine; the sample of LAWFUL_DATA is too small to count."""
+        files = _at_hand(None)
+        return self.is_available() and (files is None or files.train[0].name != SAMPLE)
 
     def _source_key(self, data: Path | None) -> str:
         """Places, sizes and times of files at hand; the hashes of the public ones."""
