@@ -26,6 +26,7 @@ from lawful.conduct import failed_runs
 from lawful.errors import LawfulError
 from lawful.families.mlp import WindowMLP
 from lawful.observe import observations
+from lawful.readers.wandb import WandB
 from lawful.rules.backprop import Backprop
 from lawful.run import Run, Schedule, from_json
 from lawful.storage.json_files import read_json, read_jsonl
@@ -170,6 +171,7 @@ def test_bf16_trains_to_about_the_same_loss_with_fp32_master_weights(toy_folder:
 def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
     pytest.importorskip("tensorboard", reason="needs the extra lawful[tensorboard]")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     folder = toy_folder(widths=(16, 24), steps=(20,))
     train_here(folder, "--log", "tensorboard")
@@ -180,8 +182,14 @@ def test_metrics_go_to_tensorboard_as_well(toy_folder: Folder) -> None:
     )
     run_id = next(rung.run for rung in Store(folder).read_study().runs if rung.rung.startswith("width=16"))
     record = [json.loads(line) for line in Store(folder).metrics(run_id).read_text().splitlines()]
-    written = [round(event.value, 5) for event in reader.Scalars("loss")]
-    assert written == [round(line["loss"], 5) for line in record if "loss" in line]
+    for name in ("loss", "validation_loss"):
+        written = [(event.step, round(event.value, 5)) for event in reader.Scalars(name)]
+        assert written == [(line["step"], round(line[name], 5)) for line in record if name in line]
+    session = reader.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    hparams = HParamsPluginData.FromString(session).session_start_info.hparams
+    assert hparams["width"].number_value == 16
+    planned = next(rung for rung in Store(folder).read_study().runs if rung.run == run_id)
+    assert hparams["params_non_embedding"].number_value == planned.params_non_embedding
 
 
 @pytest.mark.parametrize(
@@ -230,6 +238,10 @@ def test_metrics_go_to_wandb_offline_as_well(toy_folder: Folder, monkeypatch: py
     train_here(folder, "--log", "wandb")
     assert [row["status"] for row in observations(folder)] == ["finished", "finished"]
     assert len(list((folder / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
+    rows = [row for row in WandB().rows(folder / "wandb") if isinstance(row, dict)]
+    assert {row["config.width"] for row in rows} == {16, 24}
+    assert all(row["config.params_non_embedding"] > 0 for row in rows)
+    assert {row["step"] for row in rows if row.get("validation_loss")} >= {20}
 
 
 def test_the_best_weights_seen_are_kept_and_judged_beside_the_last(toy_folder: Folder) -> None:

@@ -61,7 +61,10 @@ class PythonDocs(TokenCorpus):
     def _source_key(self, data: Path | None) -> str:
         """Version, place, sizes and times of the files: nothing is read."""
         if data is not None:
-            raise DataError(f"--data {data}: python_docs reads the running Python's own library and takes no path.")
+            raise DataError(
+                f"--data {data}: python_docs reads the running Python's own library and takes no path; "
+                "leave --data out, or name another corpus (in the study activation: --set corpus=tiny_stories)."
+            )
         stamps = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in _library_files()]
         return repr(
             (RULES, TRAIN_SHARES, platform.python_implementation(), platform.python_version(), str(_library()), stamps)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from tarfile import TarInfo
 from typing import ClassVar, NamedTuple, final
 
 import numpy as np
@@ -15,6 +16,7 @@ from lawful import download, unpack
 from lawful.checks import Part, PositiveInt, check_fields
 from lawful.corpora import Built, Progress, TokenCorpus, raw_data_folder
 from lawful.errors import DataError, MissingDependency
+from lawful.storage import json_stream
 from lawful.storage.cache import cache_folder
 from lawful.storage.json_files import reading
 from lawful.token_data import spooled
@@ -30,6 +32,10 @@ VALID_SHA256 = "94e431816c4cce81ff71e4408ff8d3bda9a42e8d2663986697c3954288cb38b4
 SAMPLE = "sample.txt"  # some hundred stories, where LAWFUL_DATA has no more
 MARK = b"<|endoftext|>"
 MOST_STORY_BYTES = 2**26  # of one story, which is held in memory; they have some thousand
+JSON, ARCHIVES = (".json", ".jsonl"), (".tar", ".tar.gz", ".tgz")
+KINDS = (".parquet", ".txt", *JSON, *ARCHIVES)  # in a folder, the first of these that it holds
+SHARDS, FIRST_SHARD = "TinyStories_all_data", "data00.json"  # what TinyStories_all_data.tar.gz unpacks into
+NO_STORIES = ("dataset_infos.json", "dataset_dict.json", "state.json", "dataset_info.json")  # of the hub, beside data
 RULES = 1  # raised when stories are found or cleaned differently, so that older token files are made again
 
 
@@ -42,9 +48,11 @@ class TinyStories(TokenCorpus):
     train_share    where there is one text only: its stories up to there are for training, the rest for validation.
                    The data set's own validation file, where there is one, is always the whole validation split
 
-    `data` is a text file, a parquet file with a column `text`, or a folder that holds TinyStories-train.txt and
-    TinyStories-valid.txt, or other such files (those with "valid" in their name are for validation). In a text, a
-    line <|endoftext|> ends a story; where its first MiB has none, a line break that leaves no blank line does.
+    `data` is a text file, a parquet file with a column `text`, a JSON list or JSON lines of objects with `text` or
+    `story`, a tar archive of such JSON files (TinyStories_all_data.tar.gz), or a folder that holds
+    TinyStories-train.txt and TinyStories-valid.txt, or other such files: those with "valid" in their name are for
+    validation; of the shards data00.json and on, the first, as in llama2.c. In a text, a line <|endoftext|> ends a
+    story; where its first MiB has none, a line break that leaves no blank line does.
     """
 
     name: ClassVar[str] = "tiny_stories"
@@ -62,6 +70,12 @@ class TinyStories(TokenCorpus):
                 f"tokenizer: expected one with an end mark to put after each story, got {self.tokenizer.name} without; "
                 "an alphabet of characters has one if it holds ASCII's, \\x03."
             )
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the stories are on this machine; the sample of LAWFUL_DATA is too small to count."""
+        files = _at_hand(None)
+        return self.is_available() and (files is None or files.train[0].name != SAMPLE)
 
     def _source_key(self, data: Path | None) -> str:
         """Places, sizes and times of files at hand; the hashes of the public ones."""
@@ -194,7 +208,7 @@ def _stories(paths: Sequence[Path], first_bytes: int | None) -> Iterator[tuple[f
     for number, path in enumerate(paths):
         found = _Found(0.0, 0, "")
         is_empty = True
-        for found in _parquet_stories(path) if path.suffix == ".parquet" else _text_stories(path):
+        for found in _stories_in(path):
             if first_bytes is not None and past_bytes + found.end_bytes > first_bytes:
                 return
             story = found.text.replace("\r\n", "\n").replace("\x03", "").strip()  # \x03 may be the end mark
@@ -211,8 +225,62 @@ def _stories(paths: Sequence[Path], first_bytes: int | None) -> Iterator[tuple[f
 
 class _Found(NamedTuple):
     share: float  # of the file, up to the end of this text
-    end_bytes: int  # up to there: of the file, its mark included; of a parquet file, of its texts
+    end_bytes: int  # up to there: of a text file, its marks included; of any other, of its texts
     text: str
+
+
+def _stories_in(path: Path) -> Iterator[_Found]:
+    if path.suffix == ".parquet":
+        return _parquet_stories(path)
+    if path.name.endswith(ARCHIVES):
+        return _archived_stories(path)
+    return _json_stories(path) if path.suffix in JSON else _text_stories(path)
+
+
+def _json_stories(path: Path) -> Iterator[_Found]:
+    size, num_bytes = max(path.stat().st_size, 1), 0
+    with path.open("rb") as file:
+        for text, end in _values(file, path):
+            num_bytes += len(text.encode())
+            yield _Found(end / size, num_bytes, text)
+
+
+def _archived_stories(path: Path) -> Iterator[_Found]:
+    """The JSON files of a tar archive in its order, read twice: what lies before a story is known only from the whole.
+    Nothing is unpacked to disk."""
+    with reading(path, "a tar archive of stories", DataError):
+        with unpack.Unpacked(path) as stream:
+            total = sum(member.size for member, _ in unpack.tar_members(stream) if _is_shard(member))
+        num_bytes = before = 0
+        with unpack.Unpacked(path) as stream:
+            for member, content in unpack.tar_members(stream):
+                if content is None or not _is_shard(member):
+                    continue
+                for text, end in _values(content, path / member.name):
+                    num_bytes += len(text.encode())
+                    yield _Found((before + end) / total, num_bytes, text)
+                before += member.size
+
+
+def _is_shard(member: TarInfo) -> bool:
+    name = Path(member.name).name
+    return member.isfile() and name.endswith(JSON) and not name.startswith(".")  # "._data00.json": of a Mac's own
+
+
+def _values(stream: json_stream.Readable, path: Path) -> Iterator[tuple[str, int]]:
+    """The stories of a JSON list or of JSON lines: each a text, or an object whose `text` or `story` is one."""
+    for number, (value, end) in enumerate(json_stream.values_of(stream, path, most_bytes=MOST_STORY_BYTES), start=1):
+        text = value
+        if isinstance(value, Mapping):
+            text = value.get("text", value.get("story"))
+        if not isinstance(text, str):
+            got = f"an object with {', '.join(map(repr, value))}" if isinstance(value, Mapping) else repr(value)
+            raise DataError(f"{path}, value {number}: expected an object with `text` or `story`, got {got:.80}.")
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+            raise DataError(f"{path}, value {number}: expected text, got half of a character (a surrogate).") from None
+        yield text, end
 
 
 def _text_stories(path: Path) -> Iterator[_Found]:
@@ -295,22 +363,35 @@ def _at_hand(data: Path | None) -> _Files | None:
 
 def _files_in(data: Path) -> _Files:
     if data.is_file():
+        if data.suffix == ".bin":
+            raise DataError(f"--data {data}: {_TOKENS}")
         return _Files(train=(data,))
-    for folder in (data, data / "tinystories", data / "data"):
+    inner = (".", "tinystories", "TinyStories", "data", SHARDS, f"data/{SHARDS}")
+    has_tokens = False
+    for folder in (data / name for name in inner):
         if (folder / TRAIN).is_file():
             valid = (folder / VALID,) if (folder / VALID).is_file() else ()
             return _Files(train=(folder / TRAIN,), validation=valid)
-        for ending in ("*.parquet", "*.txt"):
-            files = sorted(path for path in folder.glob(ending) if path.is_file())
+        for ending in KINDS:
+            files = sorted(path for path in folder.glob(f"*{ending}") if path.is_file() and path.name not in NO_STORIES)
             train = tuple(path for path in files if "valid" not in path.name.lower())
+            if len(train) > 1 and train == tuple(files) and train[0].name == FIRST_SHARD:
+                return _Files(train=train[1:], validation=train[:1])  # as llama2.c holds it out
             if train:
                 return _Files(train=train, validation=tuple(path for path in files if path not in train))
+        has_tokens = has_tokens or any(folder.glob("*.bin"))
+    if has_tokens:
+        raise DataError(f"--data {data}: {_TOKENS}")
     raise DataError(
-        f"--data {data}: expected stories (a text or parquet file, or a folder with such files), got "
+        f"--data {data}: expected stories (a file, or a folder of such files: {', '.join(KINDS)}), got "
         f"{'a folder without any' if data.is_dir() else 'no such file'}; {_WHERE}"
     )
 
 
+_TOKENS = (
+    "expected stories, got token numbers (.bin), whose tokenizer is not known here; give the text they were made of: "
+    f"the folder {SHARDS}, its .tar.gz, or parquet files."
+)
 _WHERE = f"the data set is {TRAIN} ({TRAIN_BYTES:,} bytes) and {VALID} ({VALID_BYTES:,} bytes) from {HOME}."
 
 

@@ -70,9 +70,9 @@ def study(
 ) -> Study:
     """sizes     in non-embedding parameters, instead of the scale's own; one is a single point, without a law
     batch_tokens  of a step, instead of what the Step Law says
-    corpus    python: source code that every Python carries, the default where nothing should be fetched (smoke,
-              quick); tiny_stories: the stories, fetched in the part that is needed or given by --data, the default of
-              full
+    corpus    tiny_stories: the stories, fetched in the part that is needed or given by --data; the default of full,
+              and of any scale where they are on this machine already; else python: source code that every Python
+              carries
     isoflop   budgets C of compute: each size then takes C / 6N tokens of each, instead of a fixed ratio
     """
     if scale == "published":
@@ -85,7 +85,7 @@ def study(
     seeds, context = seeds or SEEDS[scale], CONTEXTS[scale]
     if batch_tokens and batch_tokens < context:
         raise DeclarationError(f"batch_tokens: expected at least one window of {context}, got {batch_tokens}.")
-    data = _corpus(scale, corpus or ("tiny_stories" if scale == "full" else "python"))
+    data = _corpus(scale, corpus)
     # heads of 64 as at scale full, where the width holds several; smaller ones as at quick
     head_size = 64 if sizes and min(sizes) >= min(FULL) else 16
     shapes = decoder_shapes(sizes, aspect=38, head_size=head_size) if sizes else SHAPES[scale]
@@ -162,12 +162,13 @@ def _question(sizes: int, arms: int, *, is_isoflop: bool) -> Question:
     return Question(name="compute", asks=QUESTION, law="chinchilla" if is_isoflop else "power_floor:flops")
 
 
-def _corpus(scale: str, name: Literal["python", "tiny_stories"]) -> TokenCorpus:
+def _corpus(scale: str, name: Literal["python", "tiny_stories"] | None) -> TokenCorpus:
     tokenizer: Tokenizer = Bytes() if scale == "smoke" else TrainedBPE(vocab_size=4096 if scale == "full" else 512)
     first_bytes = {"smoke": 4_000_000, "quick": 32_000_000, "full": None}[scale]
-    if name == "python":
-        return PythonDocs(part="source", tokenizer=tokenizer)
-    return TinyStories(tokenizer=tokenizer, first_bytes=first_bytes)
+    stories = TinyStories(tokenizer=tokenizer, first_bytes=first_bytes)
+    if name == "tiny_stories" or (name is None and (scale == "full" or stories.is_at_hand)):
+        return stories
+    return PythonDocs(part="source", tokenizer=tokenizer)
 
 
 def published(*, seeds: int, arms: tuple[Arm, ...] = ARMS) -> Study:

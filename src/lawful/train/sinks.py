@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from lawful.errors import DeclarationError, MissingDependency
+from lawful.schema import PlannedRun
+from lawful.schema.cells import Coordinate
 from lawful.storage.atomic import sync_file, write_text
 from lawful.storage.json_files import Json, plain, read_jsonl
 from lawful.storage.layout import Store
@@ -25,14 +27,19 @@ class Sink(Protocol):
 class TensorBoard:
     """Event files under FOLDER/tensorboard/RUN; needs the extra lawful[tensorboard]."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hparams: Mapping[str, Coordinate]) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
+            from torch.utils.tensorboard.summary import hparams as summaries_of
         except ImportError as error:
             raise MissingDependency.of(
                 "tensorboard", extra="tensorboard", what="--log tensorboard", error=error
             ) from None
         self._writer = SummaryWriter(str(folder))
+        # The start of a session alone: TensorBoard then collects the columns of its table, and the losses, from all
+        # runs. With the experiment in it, which add_hparams writes too, it would show only what the first run has.
+        _, start, _ = summaries_of(dict(hparams), {})  # type: ignore[no-untyped-call]
+        self._writer.file_writer.add_summary(start)  # type: ignore[attr-defined]
 
     def write(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -72,17 +79,31 @@ def expect_sinks(names: Sequence[str]) -> None:
 
 
 def open_sinks(
-    names: Sequence[str], folder: Path, study: str, run_id: str, label: str, config: Mapping[str, Json]
+    names: Sequence[str], folder: Path, study: str, run_id: str, planned: PlannedRun | None, run: Mapping[str, Json]
 ) -> tuple[Sink, ...]:
-    """`names` from --log; an unknown one is an error that lists the known ones."""
+    """`names` from --log; an unknown one is an error that lists the known ones. planned: None where the study was
+    planned again without the run. run: as run.json has it"""
     expect_sinks(names)
+    label, hparams = (run_id, {}) if planned is None else (planned.rung, hparams_of(planned))
     sinks: list[Sink] = []
     for name in names:
         if name == "tensorboard":
-            sinks.append(TensorBoard(Store(folder).tensorboard(label)))
+            sinks.append(TensorBoard(Store(folder).tensorboard(label), hparams))
         elif name == "wandb":
-            sinks.append(WandB(folder, study, run_id, label, config))
+            sinks.append(WandB(folder, study, run_id, label, {**hparams, "run": plain(run)}))
     return tuple(sinks)
+
+
+def hparams_of(planned: PlannedRun) -> dict[str, Coordinate]:
+    """By what trackers sort and colour runs: the run's size, data and learning rate, and its coordinates."""
+    sizes = {
+        "params_non_embedding": planned.params_non_embedding,
+        "params_total": planned.params_total,
+        "tokens": planned.tokens,
+        "flops": planned.flops,
+        "learning_rate": planned.learning_rate,
+    }
+    return {**sizes, **planned.at}
 
 
 class Record:

@@ -263,7 +263,7 @@ def _prepared(
             store.folder,
             study.name,
             run_id,
-            run_id if planned is None else planned.rung,
+            planned,
             read_json(store.run(run_id)),
         ),
         should_stop=lambda: stop.is_set() or (lease is not None and lease.lost.is_set()),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from lawful import corpora
-from lawful.domains.emg import sessions, windows
-from lawful.domains.emg.corpora import emg
+from lawful.domains.emg import prepared, sessions, splits, windows
 from lawful.domains.emg.corpora.emg import Emg
 from lawful.domains.emg.spectrogram import log_spectrogram
 from lawful.domains.emg.tokenizers.keys import Keys
@@ -163,7 +164,7 @@ def test_windows_made_from_the_recordings_equal_those_that_were_kept(
 ) -> None:
     """Where the spectrograms are too many to keep, each window is read and transformed alone."""
     folder = data.sessions()[0].path.parent
-    monkeypatch.setattr(emg, "CACHED_BYTES", 0)
+    monkeypatch.setenv("LAWFUL_EMG_CACHE_GB", "0")
     lazy = corpus.prepare(folder)
     assert not lazy.is_cached and not list(lazy.folder.glob("*.spectrogram"))
     assert same(
@@ -300,7 +301,7 @@ def test_keystrokes_and_times_are_read_once_of_a_file_that_stays_the_same(
     corpus: Emg, folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    monkeypatch.setattr(emg, "CACHED_BYTES", 0)
+    monkeypatch.setenv("LAWFUL_EMG_CACHE_GB", "0")
     monkeypatch.setattr(
         sessions, "read_session", lambda path, reader=sessions.read_session: read.append(path.name) or reader(path)
     )
@@ -310,3 +311,65 @@ def test_keystrokes_and_times_are_read_once_of_a_file_that_stays_the_same(
     assert corpus.prepare(folder).fingerprint == first.fingerprint and len(read) == 5
     change(folder / "synthetic-001-000.hdf5", rate=1985.0)
     assert corpus.prepare(folder).fingerprint != first.fingerprint and len(read) == 6
+
+
+def test_spectrograms_are_kept_within_the_budget_that_is_asked_for(
+    corpus: Emg, data: EmgData, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole sessions, those of validation first; a larger budget adds the others, and windows stay what they are."""
+    folder = data.sessions()[0].path.parent
+    bytes_of = {known.name: known.frames * 2 * 16 * 33 * 2 for known in data.sessions()}
+    held_out = [known.name for known in data.sessions("validation")]
+    budget = sum(bytes_of[name] for name in held_out) + 1
+    monkeypatch.setenv("LAWFUL_EMG_CACHE_GB", str(budget / 1e9))
+    some = corpus.prepare(folder)
+    kept = {path.stem: path.stat().st_size for path in some.folder.glob("*.spectrogram")}
+    assert kept == {name: bytes_of[name] for name in held_out} and sum(kept.values()) <= budget
+    remark = "spectrograms of 2 of 5 sessions are kept on disk.*LAWFUL_EMG_CACHE_GB=1 "
+    assert re.search(remark, str(some.facts()["first_remarks"]))
+    assert same(*(one.batch(seed=2, step=1, batch_size=3, context=CONTEXT) for one in (some, data)))
+    assert corpus.verify(some.fingerprint) == []
+    monkeypatch.setenv("LAWFUL_EMG_CACHE_GB", "1")
+    whole = corpus.prepare(folder)
+    assert whole.is_cached and whole.fingerprint == some.fingerprint and corpus.verify(whole.fingerprint) == []
+    assert {path.stem for path in whole.folder.glob("*.spectrogram")} == set(bytes_of)
+    assert "remarks" not in whole.facts()
+    monkeypatch.setenv("LAWFUL_EMG_CACHE_GB", "many")
+    with pytest.raises(LawfulError, match="LAWFUL_EMG_CACHE_GB: expected a number of GB, 0 or more, got 'many'"):
+        prepared.budget_bytes()
+
+
+def test_a_full_disk_is_told_before_the_spectrograms_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
+    with pytest.raises(LawfulError, match=r"room for 2\.1 GB of spectrograms, got 1\.0 GB free"):
+        prepared.within_budget({"a": 10**6}, folder=tmp_path / "absent")
+
+
+def test_a_folder_without_split_files_is_split_by_its_metadata(folder: Path, corpus: Emg, empty_cache: Path) -> None:
+    """The official archive has sessions and metadata.csv alone. With the code beside it, the code's split counts."""
+    shutil.move(folder / "split", folder.parent / "split")
+    inner = folder / "emg2qwerty-data-2021-08"
+    inner.mkdir()
+    for path in [*folder.glob("*.hdf5"), folder / "metadata.csv"]:
+        path.rename(inner / path.name)
+    rows = splits.read_metadata(inner / "metadata.csv")
+    for given in (folder, inner):
+        data = corpus.prepare(given)
+        parts = {split: [(one.user, one.name) for one in data.sessions(split)] for split in data.splits}
+        assert sorted(sum(parts.values(), [])) == sorted((row["user"], row["session"]) for row in rows)
+        assert {user for user, _ in parts["train"]} & {user for user, _ in parts["test"]} == set()
+        assert {user for user, _ in parts["validation"]} <= {user for user, _ in parts["train"]}
+        assert "published error rates are of the official split" in str(data.facts()["first_remarks"])
+    (folder / "config").mkdir()
+    shutil.move(folder.parent / "split", folder / "config" / "user")
+    assert "remarks" not in corpus.prepare(folder).facts()
+
+
+def test_a_made_split_of_the_official_size_is_like_the_official_one() -> None:
+    rows = [{"user": f"u{n % 104}", "session": f"2021-{n:04}"} for n in range(1135)]
+    made = splits.made_split(rows)
+    assert len({user for user, _ in made.test}) == 8 and len({user for user, _ in made.train}) == 96
+    assert len(list(made)) == 1135 and made == splits.made_split(rows[::-1])
+    assert 0.15 < len(made.val) / len(made.train + made.val) < 0.22  # .19 there
+    last = dict(made.train)
+    assert all(name > last[user] for user, name in made.val)

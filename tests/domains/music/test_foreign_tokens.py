@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lawful.domains.music import scores, token_files
+from lawful.domains.music import scores, sources, token_files
 from lawful.domains.music.corpora.music import Music, MusicData
 from lawful.domains.music.scores import pieces_in
 from lawful.domains.music.sources import Source
@@ -196,3 +196,23 @@ def test_deep_nests_are_told(tmp_path: Path) -> None:
                 if not piece.problem:
                     with pytest.raises(LawfulError):
                         token_files.decoded(piece)
+
+
+def test_json_lines_are_read_a_part_at_a_time_and_named_by_their_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corpus of 100 million tokens is one file of half a gigabyte."""
+    path = tmp_path / "pieces.jsonl"
+    rows = [json.dumps({"tokens": list(range(number, number + 20))}) for number in range(30)]
+    rows[7] = "no JSON"
+    path.write_text("\n".join(rows))
+    monkeypatch.setattr(sources, "PART_BYTES", 300)
+    parts = list(sources.sources_in(path))
+    assert len(parts) > 5 and all(len(part.content) < 400 for part in parts)
+    assert b"".join(part.content for part in parts) == path.read_bytes()
+    pieces = [piece for part in parts for piece in scores.pieces_in(part)]
+    assert [piece.name for piece in pieces] == [f"pieces.jsonl, line {number}" for number in range(1, 31)]
+    assert "expected JSON" in pieces[7].problem and pieces[29].tokens == tuple(range(29, 49))
+    monkeypatch.setattr(sources, "MOST_BYTES", 50)
+    *_, last = sources.sources_in(path)
+    assert "line 1: expected at most 50 bytes" in last.problem

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lawful.domains.music import scores
-from lawful.domains.music.analyses.samples import _runs_of, statistics
+from lawful.domains.music.analyses.samples import _runs_of, nearness, statistics
 from lawful.domains.music.tokenizers.remi import Remi
 from lawful.errors import LawfulError
 from lawful.storage.layout import Store
@@ -80,6 +80,16 @@ def test_tokens_out_of_place_are_counted() -> None:
     broken = np.delete(sound, 4)  # the first Duration
     assert statistics(sound, Remi(), NOTHING)["valid_tokens"] == 1.0
     assert statistics(broken, Remi(), NOTHING)["valid_tokens"] == pytest.approx(6 / 7)
+
+
+def test_how_near_pieces_are_to_real_ones_is_as_counted_by_hand() -> None:
+    real = [tokens_of(bar((0, 60), (12, 62), (24, 64), (36, 65)))]
+    assert set(nearness(real, real, Remi()).values()) == {1.0}
+    other = [tokens_of(bar((0, 72), (12, 61))), tokens_of(bar((0, 61), (0, 48)))]  # c, c sharp, c sharp, c
+    found = nearness(other, real, Remi())
+    assert found["near_pitch_classes"] == 0.25  # c: a half here, a quarter there
+    assert found["near_positions"] == 0.5 and found["near_durations"] == 1.0
+    assert set(nearness([], real, Remi()).values()) == {0.0}
 
 
 def test_what_was_learned_by_heart_is_known_and_what_is_new_is_not() -> None:
@@ -152,7 +162,16 @@ def test_the_study_ends_with_samples_a_test_perplexity_and_memory_and_time_of_ea
     for column in ("test_loss", "best_weights_loss", "best_weights_test_loss", "peak_memory_bytes", "seconds"):
         assert column in rows[0].split(",")
     page = (studied / "report.html").read_text()
-    assert page.count('class="play"') == 5 and page.count("Piano roll of") == 5
+    assert page.count("Piano roll of") == 5
+    pieces = 1  # the real one
+    for run in found["runs"]:
+        assert len(run["pieces"]) == 9 and 1 <= len(run["prompted"]) <= 10
+        pieces += 1 + len(run["pieces"]) + len(run["prompted"])
+        for piece in (*run["pieces"], *run["prompted"]):
+            assert piece["file"] in page and (studied / "samples" / piece["file"]).exists()
+        assert 0 < run["statistics"]["near_pitch_classes"] <= 1
+    assert page.count('class="play"') == pieces == page.count("data:audio/midi")
+    assert found["real"]["statistics"]["near_durations"] == pytest.approx(1.0)  # every made-up note is an eighth
     assert "perplexity" in page and "perplexity" in (studied / "report.md").read_text()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +17,12 @@ import numpy as np
 from lawful.checks import NaturalInt
 from lawful.domains.emg import sessions
 from lawful.domains.emg.spectrogram import BINS
+from lawful.errors import DeclarationError, StoreError
 from lawful.storage.codec import decode
 from lawful.storage.json_files import read_json
+
+BUDGET, DEFAULT_BUDGET = "LAWFUL_EMG_CACHE_GB", 24.0  # GB of spectrograms that are kept; all of emg2qwerty has 330
+FRAME_BYTES = 2 * sessions.ELECTRODES * BINS * 2  # of a spectrogram
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +49,8 @@ class SplitFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedEmg:
-    """corpus: as run.to_json writes it. is_cached: spectrograms are kept, not made from the recordings as needed."""
+    """corpus: as run.to_json writes it. is_cached: all spectrograms are kept, none is made from the recordings as
+    needed. kept: else the sessions whose spectrograms are."""
 
     format: int
     fingerprint: str
@@ -51,6 +59,10 @@ class PreparedEmg:
     is_cached: bool
     splits: Mapping[str, SplitFiles]
     remarks: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    def keeps(self, session: str) -> bool:
+        return self.is_cached or session in self.kept
 
     @classmethod
     def read(cls, folder: Path) -> PreparedEmg:
@@ -69,6 +81,7 @@ class Known:
     path: Path
     samples: int
     frames: int
+    is_kept: bool  # its spectrogram
     keys: np.ndarray
     times: np.ndarray
 
@@ -77,7 +90,9 @@ class Known:
 def known_sessions(folder: Path) -> dict[str, tuple[Known, ...]]:
     users: dict[str, int] = {}
     found = {}
-    for split, part in PreparedEmg.read(folder).splits.items():
+    meta = PreparedEmg.read(folder)
+    kept = frozenset(meta.kept)
+    for split, part in meta.splits.items():
         listed = []
         for number, item in enumerate(part.sessions):
             path = folder / item.session
@@ -90,6 +105,7 @@ def known_sessions(folder: Path) -> dict[str, tuple[Known, ...]]:
                     path=Path(item.path),
                     samples=item.samples,
                     frames=item.frames,
+                    is_kept=meta.is_cached or item.session in kept,
                     keys=np.fromfile(path.with_name(f"{path.name}.keys"), dtype="<u2"),
                     times=np.fromfile(path.with_name(f"{path.name}.times"), dtype="<f8"),
                 )
@@ -100,12 +116,11 @@ def known_sessions(folder: Path) -> dict[str, tuple[Known, ...]]:
 
 def damaged(folder: Path, meta: PreparedEmg) -> str:
     """The first file that is missing or has another size or content than it had."""
-    frame_bytes = 2 * sessions.ELECTRODES * BINS * 2
     for part in meta.splits.values():
         for item in part.sessions:
             expected = {"keys": item.keys * 2, "times": item.keys * 8}
-            if meta.is_cached:
-                expected["spectrogram"] = item.frames * frame_bytes
+            if meta.keeps(item.session):
+                expected["spectrogram"] = item.frames * FRAME_BYTES
             for suffix, size in expected.items():
                 path = folder / f"{item.session}.{suffix}"
                 got = path.stat().st_size if path.exists() else None
@@ -117,3 +132,35 @@ def damaged(folder: Path, meta: PreparedEmg) -> str:
             if digest.hexdigest() != item.sha256:
                 return f"{folder / item.session}.keys: expected SHA-256 {item.sha256}, got {digest.hexdigest()}"
     return ""
+
+
+def budget_bytes() -> float:
+    """How many bytes of spectrograms may be kept, as the environment asks."""
+    text = os.environ.get(BUDGET, "")
+    try:
+        gigabytes = float(text) if text else DEFAULT_BUDGET
+    except ValueError:
+        gigabytes = math.nan
+    if not 0 <= gigabytes < math.inf:
+        raise DeclarationError(f"{BUDGET}: expected a number of GB, 0 or more, got {text[:40]!r}.")
+    return gigabytes * 1e9
+
+
+def within_budget(frames: Mapping[str, int], *, folder: Path) -> tuple[str, ...]:
+    """The first of these sessions whose spectrograms together are within the budget. StoreError where the disk of
+    `folder` has no room for those that are not there yet."""
+    kept: list[str] = []
+    left, wanted = budget_bytes(), 0
+    for name, number in frames.items():
+        left -= number * FRAME_BYTES
+        if left < 0:
+            break
+        kept.append(name)
+        wanted += 0 if (folder / f"{name}.spectrogram").exists() else number * FRAME_BYTES
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if wanted > (free := shutil.disk_usage(there).free):
+        raise StoreError(
+            f"{folder}: expected room for {wanted / 1e9:.1f} GB of spectrograms, got {free / 1e9:.1f} GB free; "
+            f"{BUDGET}={max(0, math.floor(0.9 * free / 1e9))} keeps fewer, LAWFUL_CACHE names another folder."
+        )
+    return tuple(kept)

@@ -23,6 +23,11 @@ from lawful.storage.json_files import read_json
 
 FORMAT = 2  # raised when prepared files change their meaning
 CONDITION = "on_keyboard"  # of the recordings that are used
+# where sessions and metadata.csv lie: in the folder, in what the official archive unpacks into, or in a clone of the
+# official code, which keeps its split files in config/user
+ARCHIVED = "emg2qwerty-data-2021-08"
+FOLDERS = (".", ARCHIVED, "data", f"data/{ARCHIVED}")
+SPLIT_FOLDERS = (".", "split", "config/user", "../config/user", "../../config/user")
 LISTED = 8  # problems that one message names
 
 
@@ -98,7 +103,7 @@ def _read_once(path: Path) -> Recording:
 
 def unlike_metadata(folder: Path, split: splits.Split) -> list[str]:
     """What metadata.csv, where there is one, says otherwise about the split's sessions."""
-    path = next((one for one in (folder / "metadata.csv", *folder.glob("*/metadata.csv")) if one.exists()), None)
+    path = _metadata(folder)
     if path is None:
         return []
     users = {row["session"]: row["user"] for row in splits.read_metadata(path)}
@@ -111,9 +116,50 @@ def unlike_metadata(folder: Path, split: splits.Split) -> list[str]:
 
 
 def find_recording(folder: Path, name: str) -> Path:
-    """NAME.hdf5 in the folder itself, or in the folder that the official archive unpacks into."""
-    inner = folder / "emg2qwerty-data-2021-08" / f"{name}.hdf5"
-    return inner if inner.exists() else folder / f"{name}.hdf5"
+    """NAME.hdf5 in one of FOLDERS; where it is in none, in the folder itself."""
+    places = (folder / inner / f"{name}.hdf5" for inner in FOLDERS)
+    return next((path for path in places if path.exists()), folder / f"{name}.hdf5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A folder of recordings, and which of them are used. remark: what a user should know of the split, or nothing."""
+
+    folder: Path
+    split: splits.Split
+    remark: str = ""
+
+
+def given(data: Path, split: str, *, is_default: bool) -> Given:
+    """The user's recordings by a split file beside them; where there is none and none was named, by metadata.csv."""
+    if not data.is_dir():
+        raise DataError(f"--data {data}: expected a folder of emg2qwerty sessions, got no such folder.")
+    name = Path(split).name
+    for candidate in (Path(split), data / split, *(data / inner / name for inner in SPLIT_FOLDERS)):
+        if candidate.is_file():
+            return Given(folder=data, split=splits.read_split(candidate))
+    metadata = _metadata(data) if is_default else None
+    rows = [] if metadata is None else splits.read_metadata(metadata)
+    rows = [row for row in rows if row.get("condition") in (CONDITION, None, "")]
+    rows = [row for row in rows if splits.is_name(row["session"]) and find_recording(data, row["session"]).is_file()]
+    made = splits.made_split(rows)
+    if not (made.train and made.val):
+        raise DataError(
+            f"--data {data}: expected the split file {split} there, or metadata.csv and at least two sessions of one "
+            "of its users, got neither; the official split files come with emg2qwerty's code (config/user/generic.yaml "
+            "and user0.yaml to user7.yaml; in a study, --set split=PATH names one)."
+        )
+    return Given(
+        folder=data,
+        split=made,
+        remark=f"no split file {name}: {len(made.train)} sessions to train on, {len(made.val)} to validate, and "
+        f"{len(made.test)} of {len({user for user, _ in made.test})} users to test were chosen from metadata.csv; "
+        "published error rates are of the official split",
+    )
+
+
+def _metadata(folder: Path) -> Path | None:
+    return next((path for inner in FOLDERS if (path := folder / inner / "metadata.csv").is_file()), None)
 
 
 def listed(problems: Sequence[str]) -> str:

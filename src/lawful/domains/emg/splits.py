@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections import Counter
@@ -100,7 +101,7 @@ def read_split(path: Path) -> Split:
         for place, entry in enumerate(entries):
             if not (isinstance(entry, dict) and {"user", "session"} <= set(entry)):
                 raise DataError(f"{path}: {name}, entry {place + 1}: expected user and session, got {short(entry)}.")
-            if not _is_name(str(entry["session"])):  # of its file, and of those that are made of it
+            if not is_name(str(entry["session"])):  # of its file, and of those that are made of it
                 got = short(entry["session"])
                 raise DataError(f"{path}: {name}, entry {place + 1}: expected the name of a session, got {got}.")
         parts[name] = tuple((str(entry["user"]), str(entry["session"])) for entry in entries)
@@ -110,7 +111,28 @@ def read_split(path: Path) -> Split:
     return Split(**parts)
 
 
-def _is_name(text: str) -> bool:
+def made_split(rows: Iterable[Mapping[str, str]]) -> Split:
+    """A split of the sessions of metadata.csv, where no split file is given.
+
+    A thirteenth of the users, chosen by a hash of their name, are for test (8 of 104, as in the official generic
+    split), none where there are fewer than three; of each other user the last fifth of the sessions is for validation.
+    """
+    of_user: dict[str, list[str]] = {}
+    for row in rows:
+        of_user.setdefault(row["user"], []).append(row["session"])
+    users = sorted(of_user, key=lambda user: hashlib.sha256(user.encode()).digest())
+    num_test = max(1, round(len(users) / 13)) if len(users) >= 3 else 0
+    parts: dict[str, list[tuple[str, str]]] = {name: [] for name in SPLITS}
+    for place, user in enumerate(users):
+        names = sorted(of_user[user])  # they begin with the time of the recording
+        last = len(names) // 5 or min(1, len(names) - 1)
+        cut = 0 if place < num_test else len(names) - last
+        parts["train"] += [(user, name) for name in names[:cut]]
+        parts["test" if place < num_test else "val"] += [(user, name) for name in names[cut:]]
+    return Split(**{name: tuple(listed) for name, listed in parts.items()})
+
+
+def is_name(text: str) -> bool:
     return 0 < len(text) <= 200 and text[0] != "." and text.isprintable() and not set("/\\") & set(text)
 
 

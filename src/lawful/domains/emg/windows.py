@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from lawful.corpora import remarked
 from lawful.domains.emg import sessions
-from lawful.domains.emg.prepared import Known, PreparedEmg, known_sessions
+from lawful.domains.emg.prepared import BUDGET, FRAME_BYTES, Known, PreparedEmg, known_sessions
 from lawful.domains.emg.spectrogram import BINS, HOP, WINDOW, log_spectrogram
 from lawful.domains.emg.tokenizers.keys import Keys
 from lawful.errors import DataError
@@ -108,9 +109,19 @@ class EmgData:
             "train_users": len({known.user for known in self.sessions("train")}),
             **{f"{split}_hours": round(value, 4) for split, value in hours.items()},
             **{f"{split}_keys": sum(len(k.keys) for k in self.sessions(split)) for split in self.splits},
-            **remarked(self.meta.remarks),
+            **remarked((*self.meta.remarks, *self._kept_remark())),
             "frames_per_second": sessions.RATE / HOP / self.pool,
         }
+
+    def _kept_remark(self) -> list[str]:
+        if self.is_cached:
+            return []
+        every = self.meta.splits.values()
+        sessions_, frames = sum(len(part.sessions) for part in every), sum(part.tokens for part in every)
+        return [
+            f"spectrograms of {len(self.meta.kept)} of {sessions_} sessions are kept on disk, the others are made from "
+            f"the recordings again and again; {BUDGET}={math.ceil(frames * FRAME_BYTES / 1e9)} (GB) keeps all"
+        ]
 
     def bits_per_byte(self, loss: float, split: str = "validation") -> None:
         """None: there are no bytes."""
@@ -126,7 +137,7 @@ class EmgData:
 
     def spectrogram(self, known: Known, first: int, last: int) -> np.ndarray:
         """Frames first to last of a session, float16 [frames, 2, 16, 33]; kept, or made from the recording now."""
-        if self.is_cached:
+        if known.is_kept:
             return _mapped(self.folder / f"{known.name}.spectrogram", known.frames)[first:last]
         span = self.pool * HOP
         samples = sessions.read_signal(known.path, first * span, (last - 1) * span + (self.pool - 1) * HOP + WINDOW)
@@ -151,14 +162,17 @@ class EmgData:
         to where both are whole.
         """
         known = self.sessions(split)
-        places = [(number, first) for number, one in enumerate(known) for first in range(0, one.frames, context)]
-        if step < 0 or batch_size < 1 or not places:
+        ends = np.cumsum([-(-one.frames // context) for one in known])  # of each session, in windows
+        num_places = int(ends[-1]) if len(ends) else 0
+        if step < 0 or batch_size < 1 or not num_places:
             raise DataError(f"batch: expected step >= 0 and batch_size >= 1, got {step} and {batch_size}.")
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, 1, step))))
         chosen = []
         for number in range(step * batch_size, (step + 1) * batch_size):
-            epoch, place = divmod(number, len(places))
-            session, first = places[_order(seed, epoch, len(places))[place]]
+            epoch, place = divmod(number, num_places)
+            window = int(_order(seed, epoch, num_places)[place])
+            session = int(np.searchsorted(ends, window, side="right"))
+            first = context * (window - (int(ends[session - 1]) if session else 0))
             least, most = self.past, known[session].frames - self.future - context
             if most < least:
                 raise DataError(f"batch: {self.misfit(context)}.")

@@ -46,7 +46,7 @@
     audio = audio || new AudioContext();
     audio.resume();
     const notes = pieces[Number(button.dataset.piece)];
-    const head = button.closest("figure").querySelector(".head");
+    const head = button.closest("figure")?.querySelector(".head");
     const out = audio.createGain();
     out.connect(audio.destination);
     const end = notes.reduce((last, [onset, length]) => Math.max(last, onset + length), 0);

@@ -92,6 +92,8 @@ class Chunk:
         for source in self.sources:
             digest.update(f"\0{source.name}\0{source.problem}\0{len(source.content)}\0".encode() + source.content)
             digest.update(b"\0" + hashlib.sha256(source.vocabulary).digest())
+            if source.first_line > 1:
+                digest.update(f"\0{source.first_line}".encode())
         return digest.hexdigest()[:32]
 
 
@@ -100,11 +102,15 @@ def _chunks(files: Iterable[Path], *, is_own: bool) -> Iterator[Chunk]:
     size = 0
     for file in files:
         num_bytes = file.stat().st_size
-        members = list(sources.sources_in(file)) if not is_own else [_own(file)]
-        share = num_bytes // max(1, len(members))
+        is_in_parts = not is_own and sources.is_in_parts(file)
+        members: Iterable[Source] = sources.sources_in(file) if not is_own else [_own(file)]
+        share = 0
+        if not is_in_parts:  # parts are read one after another: together they may be larger than memory
+            members = list(members)
+            share = num_bytes // max(1, len(members))
         for source in members:
             waiting.append(source)
-            size += share
+            size += len(source.content) if is_in_parts else share
             if sum(len(one.content) for one in waiting) >= CHUNK_BYTES or len(waiting) >= 64:
                 yield Chunk(sources=tuple(waiting), size=size)
                 waiting, size = [], 0

@@ -32,7 +32,11 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Written(Piece):
-    """The longest piece of a run, and statistics of all that it wrote (analyses/samples.py: `statistics`)."""
+    """The longest piece of a run, and statistics of all that it wrote (analyses/samples.py: `statistics`, `nearness`).
+
+    pieces      all that it wrote, but the longest
+    prompted    what it made of the beginnings of validation pieces, which stand first in each
+    """
 
     run: str
     label: str
@@ -40,11 +44,14 @@ class Written(Piece):
     params_non_embedding: NaturalInt | None = None
     loss: float | None
     statistics: dict[str, AnyFloat]
+    pieces: tuple[Piece, ...] = ()
+    prompted: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RealPieces:
-    """Validation pieces, each cut to as many tokens as a sample has."""
+    """Validation pieces, each cut to as many tokens as a sample has. How near they come to validation pieces is told of
+    as many training pieces as a run wrote."""
 
     pieces: NaturalInt
     statistics: dict[str, AnyFloat]
@@ -52,11 +59,12 @@ class RealPieces:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesRecord:
-    """`of`: the runs that were to write."""
+    """`of`: the runs that were to write. prompt_tokens: of each beginning that was given."""
 
     of: tuple[str, ...] = ()
     draw: DrawRecord
     samples_each: NaturalInt
+    prompt_tokens: NaturalInt = 0
     real: RealPieces
     real_example: Piece | None = None
     runs: tuple[Written, ...]

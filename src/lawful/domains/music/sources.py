@@ -23,18 +23,20 @@ VOCABULARY = "tokenizer.json"  # as MidiTok saves it: what the token files besid
 KINDS = (*MIDI, *NOTATION, *TOKENS)
 MOST_BYTES = 64 * 2**20  # of one file: no piece of music is larger, a bomb is
 MOST_BYTES_OF_TOKENS = 2 * 2**30  # of a file of tokens that is no member of an archive: it may hold a whole corpus
+PART_BYTES = 2**20  # of JSON lines
 RESERVED = re.compile(r"\brights\b[^\n<]{0,60}\breserved\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A file as it lies, or one inside an archive. `problem` says why its content is not here. vocabulary: of token
-    files: MidiTok's tokenizer.json."""
+    files: MidiTok's tokenizer.json. first_line: of the file, with which the content begins, where it is a part."""
 
     name: str
     content: bytes = b""
     vocabulary: bytes = b""
     problem: str = ""
+    first_line: int = 1
 
 
 def files_in(path: Path) -> list[Path]:
@@ -51,7 +53,14 @@ def files_in(path: Path) -> list[Path]:
 
 
 def sources_in(file: Path) -> Iterator[Source]:
-    """The file, or what an archive holds; nothing is unpacked to disk. A member that cannot be read says why."""
+    """The file, or what an archive holds; nothing is unpacked to disk. A member that cannot be read says why. JSON
+    lines come in parts, since a file of them may hold a whole corpus."""
+    if is_in_parts(file):
+        try:
+            yield from (_with_vocabulary(part, file) for part in _parts(file))
+        except OSError as error:
+            yield Source(name=file.name, problem=f"cannot be read ({in_short(error)})")
+        return
     members = _members(file)
     while True:
         try:
@@ -69,6 +78,33 @@ def sources_in(file: Path) -> Iterator[Source]:
             yield _with_vocabulary(source, file)
         elif (inner := _member(f"{file.name}/{member.name}", member)) is not None:
             yield _with_vocabulary(inner, file)
+
+
+def is_in_parts(file: Path) -> bool:
+    is_small = file.stat().st_size <= MOST_BYTES_OF_TOKENS
+    return file.suffix.lower() == ".jsonl" and is_small and not zipfile.is_zipfile(file)
+
+
+def _parts(file: Path) -> Iterator[Source]:
+    """Whole lines, PART_BYTES or a line more at a time."""
+    number, first, lines, size = 0, 1, list[bytes](), 0
+    with file.open("rb") as opened:
+        for line in iter(lambda: opened.readline(MOST_BYTES + 1), b""):
+            number += 1
+            if len(line) > MOST_BYTES:
+                problem = (
+                    f"line {number}: expected at most {MOST_BYTES:,} bytes, got more; the lines after it are left out"
+                )
+                yield Source(name=file.name, content=b"".join(lines), first_line=first)
+                yield Source(name=file.name, problem=problem)
+                return
+            lines.append(line)
+            size += len(line)
+            if size >= PART_BYTES:
+                yield Source(name=file.name, content=b"".join(lines), first_line=first)
+                first, lines, size = number + 1, [], 0
+    if lines or not number:
+        yield Source(name=file.name, content=b"".join(lines), first_line=first)
 
 
 def vocabulary_of(file: Path) -> Path | None:

@@ -28,7 +28,7 @@ def token_pieces(source: Source, *, is_lines: bool) -> Iterator[Piece]:
     except UnicodeDecodeError as error:
         raise DataError(f"expected UTF-8, got byte 0x{error.object[error.start]:02x} at {error.start:,}") from None
     if is_lines:
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.split("\n"), start=source.first_line):
             if line.strip():
                 name = f"{source.name}, line {number}"
                 try:

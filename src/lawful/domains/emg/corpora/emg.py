@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, final
@@ -13,18 +13,27 @@ import numpy as np
 from lawful.checks import PositiveInt, check_fields
 from lawful.corpora import DIGITS, Corpus, Progress, prepared_folder
 from lawful.domains.emg import sessions, splits
-from lawful.domains.emg.prepared import PreparedEmg, SessionFile, SplitFiles, damaged
+from lawful.domains.emg.prepared import (
+    PreparedEmg,
+    SessionFile,
+    SplitFiles,
+    damaged,
+    known_sessions,
+    within_budget,
+)
 from lawful.domains.emg.recordings import (
     FORMAT,
+    Given,
     Recording,
     find_recording,
+    given,
     listed,
     read_recordings,
     sha256_of_keys,
     unlike_metadata,
     write_spectrogram,
 )
-from lawful.domains.emg.spectrogram import BINS, log_spectrogram, num_frames
+from lawful.domains.emg.spectrogram import log_spectrogram, num_frames
 from lawful.domains.emg.tokenizers.keys import Keys
 from lawful.domains.emg.twin import RULES, Twin, write_twin
 from lawful.domains.emg.windows import SOURCE, EmgData
@@ -37,8 +46,7 @@ from lawful.storage.codec import to_plain
 from lawful.storage.json_files import Json
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}  # ours: the files'
-
-CACHED_BYTES = 24e9  # spectrograms of smaller data are kept on disk; above, they are made from the recordings as needed
+KEPT_FIRST = ("validation", "train", "test")  # spectrograms: validation is read at every evaluation, test once
 
 
 @final
@@ -79,8 +87,8 @@ class Emg(Corpus):
     def prepare(self, data: Path | None = None, progress: Progress | None = None) -> EmgData:
         """Keys of all sessions, and spectrograms where they are not too many, in CACHE/corpora/emg/FINGERPRINT."""
         progress = progress or (lambda what, share: None)
-        folder, split_file = self._recordings(data, progress)
-        split = splits.read_split(split_file)
+        recordings = self._recordings(data, progress)
+        folder, split = recordings.folder, recordings.split
         found, problems = read_recordings(folder, split, progress)
         if problems:
             raise DataError(listed(problems))
@@ -92,7 +100,9 @@ class Emg(Corpus):
         fingerprint = self._fingerprint(content)
         target = self._folder(fingerprint)
         if not (target / "meta.json").exists():
-            self._write(target, fingerprint, folder, split, found, progress, is_synthetic=data is None)
+            self._write(target, fingerprint, recordings, found, progress, is_synthetic=data is None)
+        elif not (meta := PreparedEmg.read(target)).is_cached:
+            self._keep_more(target, meta, found, progress)
         return self.open(fingerprint)
 
     def open(self, fingerprint: str) -> EmgData:
@@ -131,7 +141,7 @@ class Emg(Corpus):
                 np.array_equal(keys, known.keys) and np.array_equal(times, known.times)
             ):
                 problems.append(f"{path}: expected the recording that {folder} was prepared from, got another one.")
-            elif opened.is_cached:
+            elif known.is_kept:
                 last = min(session.samples, known.samples)
                 again = log_spectrogram(session.read(0, min(last, sessions.RATE)), self.pool).astype(np.float16)
                 if not np.array_equal(again, opened.spectrogram(known, 0, len(again))):
@@ -141,8 +151,8 @@ class Emg(Corpus):
     def inspect(self, data: Path, progress: Progress | None = None) -> list[str]:
         """Every missing or damaged session of the split in a folder of recordings, whether prepared before or not."""
         progress = progress or (lambda what, share: None)
-        folder, split_file = self._recordings(data, progress)
-        split = splits.read_split(split_file)
+        recordings = self._recordings(data, progress)
+        folder, split = recordings.folder, recordings.split
         _, problems = read_recordings(folder, split, progress)
         problems += unlike_metadata(folder, split)
         for number, (_, name) in enumerate(pairs := list(split)):
@@ -158,12 +168,12 @@ class Emg(Corpus):
         """What is odd about recordings: a clock that drifts, gaps in time, keystrokes outside of the recording."""
         if fingerprint is not None:
             return list(PreparedEmg.read(self._folder(fingerprint)).remarks)
-        folder, split_file = self._recordings(data, lambda what, share: None)
-        found, _ = read_recordings(folder, splits.read_split(split_file), lambda what, share: None)
-        return [remark for read in found.values() for remark in read.remarks]
+        recordings = self._recordings(data, lambda what, share: None)
+        found, _ = read_recordings(recordings.folder, recordings.split, lambda what, share: None)
+        return _remarks(recordings, found)
 
-    def _recordings(self, data: Path | None, progress: Progress) -> tuple[Path, Path]:
-        """The folder of the sessions and the split file, made up first where no recordings are given."""
+    def _recordings(self, data: Path | None, progress: Progress) -> Given:
+        """The folder of the sessions and their split, made up first where no recordings are given."""
         if data is None:
             if self.twin is None:
                 raise DataError(
@@ -177,16 +187,8 @@ class Emg(Corpus):
             if not split_file.is_file():
                 there = ", ".join(sorted(path.name for path in split_file.parent.iterdir()))
                 raise DataError(f"emg: split: the twin has {there}; got {self.split}.")
-            return folder, split_file
-        if not data.is_dir():
-            raise DataError(f"--data {data}: expected a folder of emg2qwerty sessions, got no such folder.")
-        for candidate in (Path(self.split), data / self.split, data / Path(self.split).name):
-            if candidate.is_file():
-                return data, candidate
-        raise DataError(
-            f"--data {data}: expected the split file {self.split} there; the official ones come with emg2qwerty's code "
-            "(config/user/generic.yaml and user0.yaml to user7.yaml; in a study, --set split=PATH names one)."
-        )
+            return Given(folder=folder, split=splits.read_split(split_file))
+        return given(data, self.split, is_default=self.split == Emg.split)
 
     def _folder(self, fingerprint: str) -> Path:
         return prepared_folder(self.name, fingerprint)
@@ -198,39 +200,31 @@ class Emg(Corpus):
         self,
         target: Path,
         fingerprint: str,
-        folder: Path,
-        split: splits.Split,
+        recordings: Given,
         found: Mapping[str, Recording],
         progress: Progress,
         *,
         is_synthetic: bool,
     ) -> None:
-        frame_bytes = 2 * sessions.ELECTRODES * BINS * 2
-        total = sum(num_frames(session.samples, self.pool) for session in found.values())
-        is_cached = total * frame_bytes <= CACHED_BYTES
+        every = (name for part in KEPT_FIRST for _, name in getattr(recordings.split, SPLITS[part]))
+        frames_of = {name: num_frames(found[name].samples, self.pool) for name in every}
+        kept = within_budget(frames_of, folder=target)
+        self._write_spectrograms(target, kept, found, progress)
         splits: dict[str, SplitFiles] = {}
-        done = 0
         for ours, theirs in SPLITS.items():
             files = []
-            for user, name in getattr(split, theirs):
+            for user, name in getattr(recordings.split, theirs):
                 session = found[name]
                 keys, times = session.arrays
                 write_bytes(target / f"{name}.keys", keys.astype("<u2").tobytes())
                 write_bytes(target / f"{name}.times", times.astype("<f8").tobytes())
-                frames = num_frames(session.samples, self.pool)
-                if is_cached:
-                    progress(f"spectrogram of {name}", done / total)
-                    write_whole(
-                        target / f"{name}.spectrogram", functools.partial(write_spectrogram, session, self.pool)
-                    )
-                done += frames
                 files.append(
                     SessionFile(
                         user=user,
                         session=name,
                         path=session.path,
                         samples=session.samples,
-                        frames=frames,
+                        frames=frames_of[name],
                         keys=len(keys),
                         sha256=sha256_of_keys(keys, times),
                     )
@@ -245,8 +239,34 @@ class Emg(Corpus):
             fingerprint=fingerprint,
             corpus=to_json(replace(self, train_users=None)),
             is_synthetic=is_synthetic,
-            is_cached=is_cached,
+            is_cached=len(kept) == len(frames_of),
             splits=splits,
-            remarks=tuple(remark for session in found.values() for remark in session.remarks),
+            remarks=tuple(_remarks(recordings, found)),
+            kept=() if len(kept) == len(frames_of) else kept,
         )
         write_json(target / "meta.json", to_plain(meta))
+
+    def _keep_more(self, target: Path, meta: PreparedEmg, found: Mapping[str, Recording], progress: Progress) -> None:
+        """The spectrograms that a larger budget than the former one allows."""
+        parts = [meta.splits[part] for part in KEPT_FIRST if part in meta.splits]
+        frames_of = {item.session: item.frames for part in parts for item in part.sessions}
+        kept = within_budget(frames_of, folder=target)
+        if len(kept) <= len(meta.kept):
+            return
+        self._write_spectrograms(target, kept[len(meta.kept) :], found, progress)
+        is_all = len(kept) == len(frames_of)
+        write_json(target / "meta.json", to_plain(replace(meta, is_cached=is_all, kept=() if is_all else kept)))
+        known_sessions.cache_clear()
+
+    def _write_spectrograms(
+        self, target: Path, names: Sequence[str], found: Mapping[str, Recording], progress: Progress
+    ) -> None:
+        for number, name in enumerate(names):
+            progress(f"spectrogram of {name}", number / len(names))
+            write = functools.partial(write_spectrogram, found[name], self.pool)
+            write_whole(target / f"{name}.spectrogram", write)
+
+
+def _remarks(recordings: Given, found: Mapping[str, Recording]) -> list[str]:
+    of_split = [recordings.remark] if recordings.remark else []
+    return of_split + [remark for session in found.values() for remark in session.remarks]

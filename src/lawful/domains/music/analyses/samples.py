@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from lawful.storage.atomic import write_bytes, write_json
 from lawful.storage.codec import to_plain
 from lawful.storage.layout import Store
 
-SAMPLES = 4  # of each run: the first is shown, all are measured
+SAMPLES = 10  # of each run from nothing, all of which are measured, and as many that go on from a real beginning
+PROMPT = 64  # tokens of that beginning: two bars or so
 SIZES = 3  # of each arm: the smallest, one in the middle, the largest
 # near what is drawn by most who publish music models: neither the model's raw spread nor only its favourites
 TEMPERATURE, TOP_P, SEED, LENGTH = 1.0, 0.95, 0, 320
@@ -61,18 +63,29 @@ def write_samples(folder: Path, say: Callable[[str], None] = lambda what: None, 
         return  # only tokens of Remi can be heard
     if not data.arrays:
         raise DataError("the corpus is not prepared on this machine, and real pieces stand beside what models write")
-    known = _runs_of(data.train)
+    real_pieces = RealTokens(
+        known=_runs_of(data.train),
+        validation=[piece[:LENGTH] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)],
+        training=[piece[:LENGTH] for piece, _ in zip(data.pieces("train"), range(SAMPLES), strict=False)],
+    )
     written = []
     for one in chosen:
         say(f"letting {one.rung} write")
-        written.append(_of_run(store, one, known, own))
-    real = [piece[:LENGTH] for piece, _ in zip(data.pieces("validation"), range(REAL), strict=False)]
+        written.append(_of_run(store, one, real_pieces, own))
+    real, known = real_pieces.validation, real_pieces.known
     named = [piece for piece in real[:1] if len(piece)]
     samples = SamplesRecord(
         of=tuple(ids),
         draw=DrawRecord(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH),
         samples_each=SAMPLES,
-        real=RealPieces(pieces=len(real), statistics=_mean([statistics(piece, remi, known) for piece in real])),
+        prompt_tokens=PROMPT if any(one.prompted for one in written) else 0,
+        real=RealPieces(
+            pieces=len(real),
+            statistics={
+                **_mean([statistics(piece, remi, known) for piece in real]),
+                **nearness(real_pieces.training, real, remi),
+            },
+        ),
         real_example=_shown(store, "real", remi, named[0]) if named else None,
         runs=tuple(written),
     )
@@ -105,6 +118,41 @@ def statistics(tokens: np.ndarray, remi: Remi, known: np.ndarray) -> dict[str, f
         "repeated_bars": (len(contents) - len(seen)) / len(contents) if contents else 0.0,
         "known_runs": float(np.isin(runs, known).mean()) if len(runs) else 0.0,
     }
+
+
+def nearness(pieces: Sequence[np.ndarray], real: Sequence[np.ndarray], remi: Remi) -> dict[str, float]:
+    """How near pieces are to real ones: the overlap of two histograms, from 0 (nothing in common) to 1 (equal).
+
+    near_pitch_classes    of the twelve pitch classes
+    near_durations        of the notes' lengths
+    near_positions        of the notes' places in their bars
+    """
+    found, wanted = (_histograms(tokens, remi) for tokens in (pieces, real))
+    return {name: _overlap(found[name], wanted[name]) for name in found}
+
+
+def _histograms(pieces: Sequence[np.ndarray], remi: Remi) -> dict[str, Counter[str]]:
+    counts: dict[str, Counter[str]] = {"near_pitch_classes": Counter(), "near_durations": Counter()}
+    counts["near_positions"] = Counter()
+    for tokens in pieces:
+        place = ""
+        for kind, _, value in (name.partition("_") for name in remi.names(tokens)):
+            if kind == "Position":
+                place = value
+            elif kind == "Pitch":
+                counts["near_pitch_classes"][str(int(value) % 12)] += 1
+                counts["near_positions"][place] += 1
+            elif kind == "Duration":
+                counts["near_durations"][value] += 1
+    return counts
+
+
+def _overlap(first: Counter[str], second: Counter[str]) -> float:
+    """0 where either is empty."""
+    if not first or not second:
+        return 0.0
+    totals = first.total(), second.total()
+    return sum(min(first[value] / totals[0], second[value] / totals[1]) for value in first)
 
 
 class _Bar:
@@ -189,7 +237,16 @@ def _chosen(store: Store, study: StudyPlan) -> list[PlannedRun]:
     return chosen
 
 
-def _of_run(store: Store, planned: PlannedRun, known: np.ndarray, own: str | None) -> Written:
+@dataclass(frozen=True, kw_only=True)
+class RealTokens:
+    """Real pieces, cut to as many tokens as a sample has. known: hashes of the training split's runs of tokens."""
+
+    known: np.ndarray
+    validation: list[np.ndarray]
+    training: list[np.ndarray]
+
+
+def _of_run(store: Store, planned: PlannedRun, real: RealTokens, own: str | None) -> Written:
     from lawful.domains.music.corpora.music import MusicData
     from lawful.train.sample import Draw, open_writer, write_on
 
@@ -197,20 +254,40 @@ def _of_run(store: Store, planned: PlannedRun, known: np.ndarray, own: str | Non
     assert isinstance(writer.data, MusicData)  # write_samples has looked
     remi = writer.data.tokenizer
     assert isinstance(remi, Remi)
-    starts = [[int(remi.end)]] * SAMPLES
-    draw = Draw(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH)
-    written = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, draw, stop=int(remi.end))]
+    end = int(remi.end)
+
+    def written_on(starts: list[list[int]]) -> list[np.ndarray]:
+        """Each start with up to LENGTH tokens after it; the most notes first."""
+        if not starts:
+            return []
+        draw = Draw(temperature=TEMPERATURE, top_p=TOP_P, seed=SEED, length=LENGTH)
+        pieces = [np.array(tokens[1:], dtype=np.uint16) for tokens in write_on(writer, starts, draw, stop=end)]
+        return sorted(pieces, key=len, reverse=True)
+
+    written = written_on([[end]] * SAMPLES)
+    begun = [[end, *piece[:PROMPT].tolist()] for piece in real.validation if len(piece) > PROMPT][:SAMPLES]
     result = store.read_result(planned.run)
-    longest = _shown(store, planned.run, remi, max(written, key=len))
+    longest, *others = (
+        _shown(store, planned.run if not place else f"{planned.run}-{place + 1}", remi, tokens)
+        for place, tokens in enumerate(written)
+    )
     return Written(
         run=planned.run,
         label=planned.rung,
         arm=planned.arm,
         params_non_embedding=planned.params_non_embedding,
         loss=None if result is None else number(result.measured.get("loss")),
-        statistics=_mean([statistics(tokens, remi, known) for tokens in written]),
+        statistics={
+            **_mean([statistics(tokens, remi, real.known) for tokens in written]),
+            **nearness(written, real.validation, remi),
+        },
         file=longest.file,
         notes=longest.notes,
+        pieces=tuple(others),
+        prompted=tuple(
+            _shown(store, f"{planned.run}-prompted-{place}", remi, tokens)
+            for place, tokens in enumerate(written_on(begun), start=1)
+        ),
     )
 
 

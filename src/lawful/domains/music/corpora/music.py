@@ -22,7 +22,7 @@ from lawful.registry import installed_version
 from lawful.schema import Fact
 from lawful.storage.atomic import write_bytes, write_text
 from lawful.storage.cache import cache_folder
-from lawful.token_data import IGNORED, Batch, TokenData
+from lawful.token_data import IGNORED, Batch, TokenData, spooled
 from lawful.tokenizers import Tokenizer
 
 # Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
@@ -360,12 +360,18 @@ def _twin(piece: ReadPiece, kept: Sequence[ReadPiece], known: Mapping[int, Seque
 
 
 def _joined(pieces: Sequence[ReadPiece], tokenizer: Tokenizer, mark: int) -> np.ndarray:
-    """Mark, piece, mark, piece, ..., mark; in the order of the pieces' hashes."""
-    parts = [np.array([mark], dtype=np.uint16)]
-    for piece in pieces:
-        merged = tokenizer.encode(tokenizer.decode(piece.array)) if getattr(tokenizer, "learned", 0) else piece.array
-        parts += [merged.astype(np.uint16), parts[0]]
-    return np.concatenate(parts)
+    """Mark, piece, mark, piece, ..., mark; in the order of the pieces' hashes. On disk."""
+    between = np.array([mark], dtype=np.uint16)
+
+    def parts() -> Iterator[np.ndarray]:
+        yield between
+        for piece in pieces:
+            is_learned = getattr(tokenizer, "learned", 0)
+            merged = tokenizer.encode(tokenizer.decode(piece.array)) if is_learned else piece.array
+            yield merged.astype(np.uint16)
+            yield between
+
+    return spooled(parts())
 
 
 def _listed(left_out: Sequence[ReadPiece]) -> str:

@@ -29,6 +29,9 @@ COLUMNS = {
     "notes_per_beat": ("Notes a beat", False),
     "repeated_bars": ("Repeated bars", True),
     "known_runs": ("Known runs", True),
+    "near_pitch_classes": ("Near: pitch classes", True),
+    "near_durations": ("Near: durations", True),
+    "near_positions": ("Near: positions", True),
 }
 SHOWN_SECONDS = 40.0  # of a roll; the player and the MIDI file have all of it
 ROLL_WIDTH, ROLL_HEIGHT = 800, 120
@@ -68,21 +71,43 @@ class Listening(Section):
 
 def _section(evidence: Evidence, samples: SamplesRecord) -> Html:
     pieces = _pieces(samples)
+    more = [piece for run in samples.runs for piece in (*run.pieces, *run.prompted)]
     table = statistics_table(samples)
     return tag(
         "section",
         tag("h2", "What they write"),
         tag("p", perplexity_sentence(evidence), class_="lede"),
         tag("div", [_piece(evidence, number, *piece) for number, piece in enumerate(pieces)], class_="rolls"),
+        tag("h3", "All that each run wrote") if more else None,
+        _all_pieces(evidence, samples, first=len(pieces)),
         tag("h3", table.title),
         parts.table(table),
         tag("p", _explained(samples), class_="note"),
-        data("pieces", [to_plain(piece.notes) for _, piece in pieces]),
+        data("pieces", [to_plain(piece.notes) for piece in (*(piece for _, piece in pieces), *more)]),
         tag("style", Html(_asset("player.css"))),
         # a page that follows a study is loaded again where it holds this: the player starts anew
         tag("script", Html(_asset("player.js")), data_starts_anew=True),
         id="listening",
     )
+
+
+def _all_pieces(evidence: Evidence, samples: SamplesRecord, *, first: int) -> list[Html]:
+    """A list for each run, to be opened: what it wrote from nothing, and from real beginnings. `first`: the number of
+    the first of them among the page's pieces."""
+    number, found = first, []
+    for run in samples.runs:
+        lists = []
+        for what, pieces in (("from nothing", run.pieces), ("from the beginning of a real piece", run.prompted)):
+            items: list[Html] = []
+            for piece in pieces:
+                title = f"{_title(run)}, {what}, {len(items) + 1}"
+                items.append(tag("li", _play(number, title), _midi(evidence, piece), f" {len(piece.notes)} notes"))
+                number += 1
+            if items:
+                lists += [tag("p", f"{tables.many(len(items), 'piece')} {what}:"), tag("ol", items, class_="pieces")]
+        if lists:
+            found.append(tag("details", tag("summary", _title(run)), lists))
+    return found
 
 
 def _asset(name: str) -> str:
@@ -132,9 +157,16 @@ def _explained(samples: SamplesRecord) -> str:
     return (
         f"Each run wrote {samples.samples_each} pieces of up to {draw.length} tokens at temperature "
         f"{draw.temperature:g} and top-p {draw.top_p:g}; the longest is shown, the numbers are means over all. "
-        "Valid tokens may stand where they stand; a whole bar's positions go forward and lie inside it; a repeated bar "
-        "is note for note an earlier one; a known run is 12 tokens in a row that a training piece has too. Real "
-        "pieces, cut to the same length, say what to expect."
+        + (
+            f"It also went on from the first {samples.prompt_tokens} tokens of validation pieces. "
+            if samples.prompt_tokens
+            else ""
+        )
+        + "Valid tokens may stand where they stand; a whole bar's positions go forward and lie inside it; a repeated "
+        "bar is note for note an earlier one; a known run is 12 tokens in a row that a training piece has too. Near is "
+        "the overlap of two histograms, over all notes written and over those of the validation pieces: 100 % where "
+        "they are equal. Real pieces, cut to the same length, say what to expect; their nearness is that of as many "
+        "training pieces to the validation pieces."
     )
 
 
@@ -158,31 +190,25 @@ def _cells(found: Mapping[str, float]) -> Sequence[str]:
 
 
 def _piece(evidence: Evidence, number: int, title: str, piece: Piece) -> Html:
-    path = Store(evidence.folder).sample(piece.file)
-    download = None
-    if path.exists():
-        encoded = base64.b64encode(read_bytes(path, MOST_BYTES)).decode()
-        download = tag("a", "MIDI", href=f"data:audio/midi;base64,{encoded}", download=path.name)
     return tag(
         "figure",
         tag("h3", title),
-        tag(
-            "p",
-            tag(
-                "button",
-                "Play",
-                type="button",
-                class_="play",
-                data_piece=str(number),
-                aria_label=f"Play {title}",
-            ),
-            " ",
-            download,
-            class_="note",
-        ),
+        tag("p", _play(number, title), " ", _midi(evidence, piece), class_="note"),
         piano_roll(piece.notes, title),
         class_="wide roll",
     )
+
+
+def _play(number: int, title: str) -> Html:
+    return tag("button", "Play", type="button", class_="play", data_piece=str(number), aria_label=f"Play {title}")
+
+
+def _midi(evidence: Evidence, piece: Piece) -> Html | None:
+    path = Store(evidence.folder).sample(piece.file)
+    if not path.exists():
+        return None
+    encoded = base64.b64encode(read_bytes(path, MOST_BYTES)).decode()
+    return tag("a", "MIDI", href=f"data:audio/midi;base64,{encoded}", download=path.name)
 
 
 def piano_roll(notes: Sequence[Note], title: str) -> Html:
