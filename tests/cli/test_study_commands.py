@@ -176,7 +176,10 @@ def test_studies_are_listed_with_their_question_and_data() -> None:
     [
         (("run", "shakespear"), "quickstart, shakespeare"),
         (("plan", "shakespeare", "--scale", "huge"), "expected one of smoke, quick, full, published, got 'huge'"),
-        (("plan", "shakespeare", "--set", "depths=3"), "no setting 'depths'; it has batch_tokens, epochs, seeds, sizes, tokens, widths"),
+        (
+            ("plan", "shakespeare", "--set", "depths=3"),
+            "no setting 'depths'; it has batch_tokens, epochs, seeds, sizes",
+        ),
         (("plan", "shakespeare", "--set", "seeds"), "expected NAME=VALUE"),
         (("plan", "quickstart", "--device", "tpu"), "expected auto, cpu, cuda or mps"),
         (("run", "quickstart", "--executor", "pigeon"), "--executor: expected local"),
