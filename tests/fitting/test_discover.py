@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +164,10 @@ def test_the_json_of_the_command_holds_every_form(
     said = json.loads(shown.stdout)
     assert [form["formula"] for form in said["forms"]] == [form.formula for form in found.forms]
     assert said["tried"] == found.tried
+
+
+def test_a_length_that_varies_and_is_no_input_is_said() -> None:
+    n, ratio = np.repeat(np.geomspace(1e6, 1e9, 5), 3), np.tile([5.0, 20.0, 80.0], 5)
+    rows = planted({"N": n, "D": n * ratio}, 1.2 + 60 * n**-0.3 + 90 * (n * ratio) ** -0.3)
+    found = lawful.discover(rows, ["N"])
+    assert "does not read D" in found.sentence and "Note" not in replace(found, unread="").sentence

@@ -20,7 +20,7 @@ from lawful.checks import NaturalInt, checked
 from lawful.errors import DeclarationError, Refusal, TableError
 from lawful.fitting import solver
 from lawful.fitting.data import Sample, read_table, refuse_too_little, sample
-from lawful.fitting.default_law import JITTER
+from lawful.fitting.default_law import JITTER, unread_axis
 from lawful.fitting.grammar import Form, Writer, grown, shrunk, simplest
 from lawful.fitting.search import Point, beside, by_squares, limits
 from lawful.formula.names import ROLES
@@ -75,7 +75,7 @@ class TriedForm:
 
 @dataclass(frozen=True, kw_only=True)
 class Discovery:
-    """forms: the leading ones, the choice first. tried: how many forms were fitted to all rows."""
+    """forms: the leading ones, the choice first. tried: how many were fitted to all rows. unread: what else varies."""
 
     forms: tuple[TriedForm, ...]
     tried: int
@@ -84,6 +84,7 @@ class Discovery:
     inputs: tuple[str, ...]
     source: str
     seed: int
+    unread: str = ""
 
     def __repr__(self) -> str:
         return f"<Discovery {self.formula}: the best of {self.tried} forms>"
@@ -105,7 +106,7 @@ class Discovery:
         return (
             f"{best.formula} is the choice among {self.tried} forms on {self.rows} runs at {self.rungs} rungs: it "
             f"misses rungs left out by {100 * best.held_out:.2g} %{beyond}. It is chosen in {100 * best.chosen:.0f} % "
-            f"of resamples of the rungs.{sure}"
+            f"of resamples of the rungs.{sure}{self.unread and f' Note: {self.unread}'}"
         )
 
 
@@ -165,15 +166,16 @@ def discover(
     table = read_table(source, columns)
     expect_loss(table.response, "a search for a formula")
     shown = _shown(inputs, table)
-    names = tuple(shown)
-    data, _ = sample(table, _powers(names, shown), columns).in_order()
-    weights = np.broadcast_to(data.relative, data.n).copy()
-    data = replace(data, row_noise=weights, spread_slopes={})  # a row weighs alike under each form
+    law = _powers(shown)
+    data, _ = sample(table, law, columns).in_order()
+    data = replace(data, row_noise=np.full(data.n, data.relative), spread_slopes={})  # rows weigh alike in each form
     _refuse(data, shown)
     writer = _writer(data, shown, table)
-    tried = _search(data, writer, range(len(names)), progress)
+    tried = _search(data, writer, range(len(shown)), progress)
     leaders = sorted(tried.values(), key=lambda own: own.score)[:LEADERS]
-    return _chosen(leaders, data, len(tried), tuple(inputs), table.source, seed)
+    found = _chosen(leaders, data, len(tried), tuple(inputs), table.source, seed)
+    left = unread_axis(law, data.observations)
+    return replace(found, unread=left.sentence.replace(law.spec, "the search") if left else "")
 
 
 @dataclass(frozen=True)
@@ -210,9 +212,9 @@ def _shown(inputs: Sequence[str], table: Observations) -> dict[str, str]:
     return shown
 
 
-def _powers(names: Sequence[str], shown: Mapping[str, str]) -> Formula:
+def _powers(shown: Mapping[str, str]) -> Formula:
     """A law that reads all inputs, to read the rows by."""
-    return Formula(" + ".join(f"c{k}*{shown[name]}^-e{k}" for k, name in enumerate(names)))
+    return Formula(" + ".join(f"c{k}*{shown[name]}^-e{k}" for k, name in enumerate(shown)))
 
 
 def _refuse(data: Sample, shown: Mapping[str, str]) -> None:
@@ -226,7 +228,7 @@ def _refuse(data: Sample, shown: Mapping[str, str]) -> None:
         raise Refusal(
             "too_few_points", f"A search for a formula needs at least {LEAST_ROWS} runs; got {data.n}. Add runs."
         )
-    refuse_too_little(data, _powers(tuple(shown), shown), 2)
+    refuse_too_little(data, _powers(shown), 2)
     logs = np.stack([data.x.logs[axis] for axis in shown], axis=1)
     across = np.linalg.svd(logs - logs.mean(axis=0), compute_uv=False)[-1] / math.sqrt(data.n)
     if len(shown) > 1 and across <= JITTER:
@@ -362,8 +364,7 @@ def _from_the_mean(log_loss: Array, inside: list[Array]) -> Array:
 def rungs_of(data: Sample) -> Array:
     """The rung of each row, from 0 on: rows at one point, and rows that share noise, are of one rung."""
     points = np.stack([np.round(log, 6) for log in data.x.logs.values()], axis=1)
-    point = np.unique(points, axis=0, return_inverse=True)[1].ravel()
-    rung = point
+    rung = point = np.unique(points, axis=0, return_inverse=True)[1].ravel()
     while True:
         least = rung
         for groups in (point, data.cluster):
@@ -380,8 +381,7 @@ def _largest(data: Sample) -> list[Array]:
     """Of each input, which rows have its largest levels."""
     out = []
     for log in data.x.logs.values():
-        rounded = np.round(log, 6)
-        levels = np.unique(rounded)
+        levels = np.unique(rounded := np.round(log, 6))
         if len(levels) >= LEAST_LEVELS:
             out.append(rounded >= levels[-max(1, round(QUARTER * len(levels)))])
     return out
