@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from lawful.fitting.goal import read_goal
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import write_observations
 from lawful.planning.plan import make_plan
+from lawful.report.campaign import campaign_sentences, campaign_table
 from lawful.schema import PlannedRun
 from lawful.schema.campaign import Campaign
 from lawful.storage.atomic import write_json
@@ -218,6 +220,19 @@ def test_a_round_whose_runs_all_fail_ends_the_choosing(tmp_path: Path) -> None:
         go_on(tmp_path / "out", study(), Planted(killed_after=0))
 
 
+def test_one_run_that_never_succeeds_does_not_end_a_campaign_of_one_run_a_round(tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def loss(run: PlannedRun) -> float | None:
+        tried.append(run.rung)
+        return None if len(set(tried)) == 9 else loss_of(run)  # the first run after the start
+
+    executor = Planted(loss, killed_after=9)
+    with pytest.raises(Kill):
+        campaign(tmp_path, study(), executor, until="alpha within .001", batch=1)
+    assert len(executor.began) == 9  # and a tenth was chosen
+
+
 def test_nothing_is_chosen_when_the_time_is_over_and_a_resume_goes_on(tmp_path: Path) -> None:
     said: list[str] = []
     found = campaign(tmp_path, study(), Planted(), said=said, max_hours=1e-9)
@@ -362,3 +377,14 @@ def test_a_metric_that_is_no_loss_is_refused_before_the_start() -> None:
     object.__setattr__(declared.questions[0], "loss", "top1_accuracy")  # a column that a task of one's own adds
     with pytest.raises(DeclarationError, match="expected a law of a loss, got one of top1_accuracy, a share"):
         asked_question(declared, read_goal("alpha within .1"))
+
+
+def test_the_half_width_of_a_loss_is_said_in_percent_as_its_goal_is(finished: Finished) -> None:
+    rule = replace(finished[1].rule, goal="L at flops=1e20 within 1 %")
+    found = replace(finished[1], rule=rule, enough=read_goal(rule.goal).half_width)
+    last = found.looks[-1].half_width
+    assert last is not None
+    lede = campaign_sentences(found, [])[0]
+    assert f"half-width {100 * (math.exp(last) - 1):.3g} %, widened by the rule; 1 % is enough" in lede
+    rows = campaign_table(found).rows
+    assert all(row[6].endswith(" %") for row in rows[1:])

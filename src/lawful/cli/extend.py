@@ -15,7 +15,7 @@ from lawful.cli.asked import with_options
 from lawful.cli.commands import CommandOptions, plan_more_rungs
 from lawful.cli.plan import planning_progress
 from lawful.cli.study_options import Data, Set, Trust, allow, given_settings
-from lawful.errors import DeclarationError
+from lawful.errors import DeclarationError, StoreError
 
 if TYPE_CHECKING:
     from lawful.planning.plan import Plan
@@ -48,6 +48,12 @@ def extend(
     from lawful.storage.layout import Store
 
     former = Store(folder).read_study()
+    if Store(folder).campaign.exists():
+        raise StoreError(
+            f"{folder}: expected a study, got a campaign, whose rule and budget say which runs it has. Go on with it: "
+            f"lawful resume {shlex.quote(str(folder))}; or run the study with another goal, budget or ladder: lawful "
+            "run STUDY --until ... --out DIR"
+        )
     allow(trust, former, folder)
     is_of_options = former.is_of_commands and former.study_file is None and study is None
     if told.given and not is_of_options:
