@@ -388,3 +388,12 @@ def test_the_half_width_of_a_loss_is_said_in_percent_as_its_goal_is(finished: Fi
     assert f"half-width {100 * (math.exp(last) - 1):.3g} %, widened by the rule; 1 % is enough" in lede
     rows = campaign_table(found).rows
     assert all(row[6].endswith(" %") for row in rows[1:])
+
+
+def test_a_page_does_not_call_a_budget_spent_where_every_run_was_chosen(finished: Finished) -> None:
+    assert finished[1].end is not None
+    unmet = replace(finished[1], end=replace(finished[1].end, ending="spent"))
+    assert "is not met: the budget is spent: " in campaign_sentences(unmet, [])[0]
+    chosen = sum(len(one.runs) for one in unmet.rounds[:-1])
+    every = replace(unmet, rule=replace(unmet.rule, candidates=chosen))
+    assert "is not met: every run was chosen: " in campaign_sentences(every, [])[0]

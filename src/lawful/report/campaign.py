@@ -46,7 +46,9 @@ def campaign_sentences(campaign: Campaign, answers: Sequence[Answer]) -> list[st
     runs = sum(len(one.runs) for one in campaign.rounds)
     last = next((one.half_width for one in reversed(campaign.looks) if one.half_width is not None), None)
     width = "no interval yet" if last is None else f"half-width {_width(campaign, last)}, widened by the rule"
-    state = "not decided yet" if end is None else "met" if end.ending == "met" else "not met: the budget is spent"
+    chosen = sum(len(one.runs) for one in campaign.rounds if one.kind != "held out")
+    unmet = "every run was chosen" if chosen == rule.candidates else "the budget is spent"
+    state = "not decided yet" if end is None else "met" if end.ending == "met" else f"not met: {unmet}"
     spent = f"{tables.many(runs, 'run')} of {tables.flops(campaign.spent)}"
     ladder = f"The whole ladder, {tables.many(rule.grid_runs, 'run')}, takes {tables.flops(rule.grid_flops)}"
     share = tables.significant(campaign.spent / rule.grid_flops, 2)
