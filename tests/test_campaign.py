@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,7 +27,7 @@ from lawful.fitting.goal import read_goal
 from lawful.fitting.registered import read_forecasts
 from lawful.observe import write_observations
 from lawful.planning.plan import make_plan
-from lawful.report.campaign import campaign_sentences
+from lawful.report.campaign import campaign_sentences, campaign_table
 from lawful.schema import PlannedRun
 from lawful.schema.campaign import Campaign
 from lawful.storage.atomic import write_json
@@ -194,8 +195,8 @@ def test_a_budget_that_is_spent_ends_the_campaign_with_its_goal_unmet(tmp_path: 
     assert found.end is not None and found.end.ending == "spent" and "costs more" in found.end.why
     assert 0.8 * 4e12 < found.spent <= 4e12
     assert found.rounds[-1].kind == "held out"
-    said = campaign_sentences(found)
-    assert said[0].endswith("FLOPs are left, and the cheapest run costs more.") and "budget is spent" not in said[0]
+    said = campaign_sentences(found, [])
+    assert "is not met: the budget is spent: " in said[0]
     assert f"of which the campaign took {found.spent / found.rule.grid_flops:.2g}" in said[1]
 
 
@@ -235,6 +236,19 @@ def test_a_round_whose_runs_all_fail_ends_the_choosing(tmp_path: Path) -> None:
     assert found.end is None and len(found.rounds) == 1 and "every run of round 1 failed" in said[-1]
     with pytest.raises(Kill):  # they are tried again
         go_on(tmp_path / "out", study(), Planted(killed_after=0))
+
+
+def test_one_run_that_never_succeeds_does_not_end_a_campaign_of_one_run_a_round(tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def loss(run: PlannedRun) -> float | None:
+        tried.append(run.rung)
+        return None if len(set(tried)) == 9 else loss_of(run)  # the first run after the start
+
+    executor = Planted(loss, killed_after=9)
+    with pytest.raises(Kill):
+        campaign(tmp_path, study(), executor, until="alpha within .001", batch=1)
+    assert len(executor.began) == 9  # and a tenth was chosen
 
 
 def test_nothing_is_chosen_when_the_time_is_over_and_a_resume_goes_on(tmp_path: Path) -> None:
@@ -401,3 +415,23 @@ def test_a_metric_that_is_no_loss_is_refused_before_the_start() -> None:
     object.__setattr__(declared.questions[0], "loss", "top1_accuracy")  # a column that a task of one's own adds
     with pytest.raises(DeclarationError, match="expected a law of a loss, got one of top1_accuracy, a share"):
         asked_question(declared, read_goal("alpha within .1"))
+
+
+def test_the_half_width_of_a_loss_is_said_in_percent_as_its_goal_is(finished: Finished) -> None:
+    rule = replace(finished[1].rule, goal="L at flops=1e20 within 1 %")
+    found = replace(finished[1], rule=rule, enough=read_goal(rule.goal).half_width)
+    last = found.looks[-1].half_width
+    assert last is not None
+    lede = campaign_sentences(found, [])[0]
+    assert f"half-width {100 * (math.exp(last) - 1):.3g} %, widened by the rule; 1 % is enough" in lede
+    rows = campaign_table(found).rows
+    assert all(row[6].endswith(" %") for row in rows[1:])
+
+
+def test_a_page_does_not_call_a_budget_spent_where_every_run_was_chosen(finished: Finished) -> None:
+    assert finished[1].end is not None
+    unmet = replace(finished[1], end=replace(finished[1].end, ending="spent"))
+    assert "is not met: the budget is spent: " in campaign_sentences(unmet, [])[0]
+    chosen = sum(len(one.runs) for one in unmet.rounds[:-1])
+    every = replace(unmet, rule=replace(unmet.rule, candidates=chosen))
+    assert "is not met: every run was chosen: " in campaign_sentences(every, [])[0]

@@ -40,10 +40,13 @@ def test_a_campaign_is_run_to_its_page_and_each_round_is_one_line(
     page, text = (Store(out).report.read_text(), Store(out).report_markdown.read_text())
     assert 'id="campaign"' in page and 'href="#campaign"' in page and "chart-campaign" in page
     assert "The goal, alpha within .01, is met: half-width 0.00" in text and "## Campaign" in text
+    answer = "The 95 % interval of alpha by all fitted runs is "
+    assert answer in said.stdout and answer in text and "The goal is judged by 1.15 times as much, 0.00" in said.stdout
     assert "The whole ladder, 32 runs, takes 1.94 PFLOPs, of which the campaign took 0." in text
     assert "the folder holds a campaign" in lawful("run", file, "--out", out, expect=2).stderr
     changed = lawful("run", file, *ASKED, "--batch", "3", "--out", out, expect=2)
     assert "batch: 2 there, 3 now" in changed.stderr
+    assert "since a campaign alone chooses its runs" in lawful("extend", out, expect=2).stderr
 
 
 @pytest.mark.parametrize(

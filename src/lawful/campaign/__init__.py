@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lawful.campaign.candidates import Candidate
-from lawful.campaign.choice import held_out_round, next_step, said_width
+from lawful.campaign.choice import held_out_round, next_step, width_or_unknown
 from lawful.campaign.rule import (
     Reach,
     begun_campaign,
@@ -31,7 +31,7 @@ from lawful.errors import DeclarationError, StoreError
 from lawful.executors import Executor
 from lawful.executors.local import Local, available_cores
 from lawful.fitting.answers import Answer
-from lawful.fitting.goal import read_goal
+from lawful.fitting.goal import read_goal, said_width
 from lawful.fitting.next_runs import MOST_BATCH
 from lawful.observe import begun, statuses
 from lawful.planning.extend import plan_extension, write_extension
@@ -133,7 +133,8 @@ def start_campaign(folder: Path, study: Study, asked: Asked, plan: Callable[[Stu
     reach = reach_of(study, asked.until, asked.budget)
     if former is None:
         expect_possible(study, reach, asked.budget)
-    rule = functools.partial(make_rule, study, reach, goal=asked.until, budget=asked.budget)
+    goal = " ".join(asked.until.split())
+    rule = functools.partial(make_rule, study, reach, goal=goal, budget=asked.budget)
     if former is not None:
         expect_same(former, rule(batch=asked.batch or former.rule.batch), folder)
         if not store.study.exists():  # stopped between the two
@@ -202,7 +203,11 @@ def go_on(
             if campaign.rounds[-1].kind == "held out":
                 return campaign
             if _all_failed(store, campaign):
-                say(f"every run of round {len(campaign.rounds)} failed: nothing more is chosen")
+                which = "the last two rounds" if len(campaign.rounds) > 1 else "round 1"
+                say(
+                    f"every run of {which} failed: nothing more is chosen. Remove the cause, then try them again: "
+                    f"lawful resume {folder}"
+                )
                 return campaign
             if deadline is not None and time.monotonic() > deadline:
                 say(f"the time is over; go on with: lawful resume {folder}")
@@ -234,8 +239,9 @@ def _in_one_line(campaign: Campaign, step: Round | End) -> str:
     runs = f"{len(step.runs)} run{'s' if len(step.runs) > 1 else ''} of {step.flops:.3g} FLOPs"
     width = ""
     if step.kind == "chosen":
-        now, later = said_width(step.look.half_width), said_width(step.expected)
-        width = f"half-width {now} now, {later} expected, {campaign.enough:.3g} is enough; "
+        goal = read_goal(campaign.rule.goal)
+        now, later = width_or_unknown(goal, step.look.half_width), width_or_unknown(goal, step.expected)
+        width = f"half-width {now} now, {later} expected, {said_width(goal, campaign.enough)} is enough; "
     return f"round {step.number} ({step.kind}): {runs}; {width}{step.why}; {budget}"
 
 
@@ -296,6 +302,7 @@ def _failed(store: Store) -> set[str]:
 
 
 def _all_failed(store: Store, campaign: Campaign) -> bool:
-    """Whether every run of the last round failed: the next would most likely fail, too."""
-    last = {planned.run for planned in store.read_study().runs if planned.rung in campaign.rounds[-1].runs}
-    return last <= _failed(store)
+    """Whether every run of the last two rounds failed: the next would most likely fail, too. One round may be a single
+    run that never succeeds."""
+    last = {label for one in campaign.rounds[-2:] for label in one.runs}
+    return {planned.run for planned in store.read_study().runs if planned.rung in last} <= _failed(store)

@@ -11,6 +11,7 @@ from lawful.campaign.candidates import Candidate, space_filling
 from lawful.campaign.rule import Reach, costs, look
 from lawful.fitting.answer import answer_study
 from lawful.fitting.answers import Answer
+from lawful.fitting.goal import Goal, read_goal, said_width
 from lawful.fitting.next_runs import BRANCH, COST, NextRuns, next_runs
 from lawful.fitting.result import Fit
 from lawful.fitting.stopping import WIDENED, has_reached
@@ -41,7 +42,8 @@ def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | E
     width, reached = _standing(fit, campaign, payable)
     table = [[str(row.get(name, "")) for name in READ] for row in rows if not row.get("left_plan")]
     seen = look(width, campaign.spent, table)
-    said = f"half-width {said_width(width)}, {campaign.enough:.3g} is enough"
+    goal = read_goal(rule.goal)
+    said = f"half-width {width_or_unknown(goal, width)}, {said_width(goal, campaign.enough)} is enough"
     if reached:
         return End(ending="met", why=reached, look=seen), answers
     if not payable:
@@ -133,5 +135,5 @@ def _within(batch: Sequence[Candidate], budget: float) -> list[Candidate]:
     return kept
 
 
-def said_width(width: float | None) -> str:
-    return "unknown" if width is None else f"{width:.3g}"
+def width_or_unknown(goal: Goal, width: float | None) -> str:
+    return "unknown" if width is None else said_width(goal, width)

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 def announce(folder: Path, page: Path) -> None:
     """The answers, a headline each with its interval and n, and where the page is."""
+    from lawful.report.campaign import answer_sentence
     from lawful.report.evidence import first_answers
+    from lawful.storage.campaigns import read_campaign
+    from lawful.storage.layout import Store
 
-    for answer in first_answers(folder):
+    answers = first_answers(folder)
+    for answer in answers:
         print_answer(answer)
+    if (campaign := read_campaign(Store(folder))) is not None and (said := answer_sentence(campaign, answers)):
+        print(said)
     print(f"report: {page.resolve()}")
 
 

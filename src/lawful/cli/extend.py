@@ -45,12 +45,11 @@ def extend(
     begins. Trains nothing: `lawful resume` then does. --set, or --grid of a study that --command declared, is given
     as to `lawful run`; what is not given stays."""
     from lawful.planning.extend import added_runs, write_extension
-    from lawful.storage.campaigns import expect_no_campaign, read_campaign
+    from lawful.storage.campaigns import expect_no_campaign
     from lawful.storage.layout import Store
 
     store = Store(folder)
-    if (campaign := read_campaign(store)) is not None and campaign.end is None:
-        expect_no_campaign(store)  # its budget and its next choice would not count these runs
+    expect_no_campaign(store)  # its budget and its next choice would not count these runs
     former = store.read_study()
     allow(trust, former, folder)
     is_of_options = former.is_of_commands and former.study_file is None and study is None

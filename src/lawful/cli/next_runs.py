@@ -39,12 +39,12 @@ def next_command(
     ] = "6nd",
 ) -> None:
     """Which runs to do next, so that a stated answer narrows most for each FLOP."""
-    from lawful.fitting.goal import read_goal
+    from lawful.fitting.goal import read_goal, said_width
     from lawful.fitting.next_runs import next_runs
     from lawful.fitting.stopping import WIDENED
     from lawful.study import count
 
-    read_goal(goal)  # before the table is read: a slip is told at once
+    stated = read_goal(goal)  # before the table is read: a slip is told at once
     within = parsed_ranges(ranges)
     found = next_runs(
         asked.fit(*asked.ask(lambda law: {"params", "tokens"} <= set(law.inputs))),
@@ -58,21 +58,21 @@ def next_command(
     if asked.as_json:
         print_plain(found)
         return
-    now = f"half-width now {found.now:.3g}" if found.now < math.inf else "no interval today"
+    now = f"half-width now {said_width(stated, found.now)}" if found.now < math.inf else "no interval today"
     typer.echo(
-        f"goal: {found.goal}; {now}, enough is {found.half_width:.3g} once widened {WIDENED:g} times: who stops at a "
-        "narrow look stops where the interval happens to be too narrow"
+        f"goal: {found.goal}; {now}, enough is {said_width(stated, found.half_width)} once widened {WIDENED:g} times: "
+        "who stops at a narrow look stops where the interval happens to be too narrow"
     )
     if not found.runs:
         typer.echo("The goal is met: no run is needed for it.")
     for number, run in enumerate(found.runs, start=1):
         at = ", ".join(f"{axis} {amount(value, '.4g')}" for axis, value in run.at.items())
-        typer.echo(f"  {number}. {at} ({run.cost:.3g} FLOPs): {run.expected:.3g} after it; {run.why}")
+        typer.echo(f"  {number}. {at} ({run.cost:.3g} FLOPs): {said_width(stated, run.expected)} after it; {run.why}")
     if found.runs:
         verdict = "the goal is then met" if found.is_met else "the goal is not met yet"
         typer.echo(
-            f"{len(found.runs)} runs of {found.cost:.3g} FLOPs ({found.priced_by}): half-width {found.expected:.3g} "
-            f"expected, {verdict}"
+            f"{len(found.runs)} runs of {found.cost:.3g} FLOPs ({found.priced_by}): half-width "
+            f"{said_width(stated, found.expected)} expected, {verdict}"
         )
     if len(found.laws) > 1:
         shares = sorted(found.laws.items(), key=lambda pair: -pair[1])

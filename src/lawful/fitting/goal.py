@@ -113,6 +113,11 @@ def fitting_goal(goal: Goal, fit: FittedLaw) -> Goal:
     return goal
 
 
+def said_width(goal: Goal, half_width: float) -> str:
+    """A half-width as the goal states its own: of a loss in percent."""
+    return f"{100 * math.expm1(half_width):.3g} %" if goal.name == "loss" else f"{half_width:.3g}"
+
+
 def half_width_of(goal: Goal, fit: FittedLaw) -> float:
     """Of the 95 % interval that the fit gives today; infinite where it gives none."""
     low, high = interval_of(goal, fit)

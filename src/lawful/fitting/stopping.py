@@ -11,7 +11,7 @@ import numpy as np
 from lawful.checks import argument
 from lawful.fitting.data import ROLES
 from lawful.fitting.fitted import FittedLaw
-from lawful.fitting.goal import Goal, fitting_goal, interval_of, read_goal
+from lawful.fitting.goal import Goal, fitting_goal, interval_of, read_goal, said_width
 from lawful.fitting.information import own_slopes
 from lawful.fitting.records import expect_fit
 from lawful.fitting.search import HUBER
@@ -100,7 +100,9 @@ def has_reached(fit: FittedLaw, goal: str, *, candidates: Sequence[Mapping[str, 
         half_width=half,
         enough=stated.half_width,
         interval=ends,
-        why=lacking or f"half-width {half:.3g} of {stated.half_width:.3g}, and no point decides it alone",
+        why=lacking
+        or f"half-width {said_width(stated, half)} of {said_width(stated, stated.half_width)}, and no point "
+        "decides it alone",
     )
 
 
@@ -109,7 +111,7 @@ def _lacking(goal: Goal, fit: FittedLaw, half: float, candidates: Sequence[Mappi
     if half == math.inf:
         return "no interval yet"
     if half > goal.half_width:
-        return f"half-width {half:.3g}, and {goal.half_width:.3g} is asked for"
+        return f"half-width {said_width(goal, half)}, and {said_width(goal, goal.half_width)} is asked for"
     inputs, points = fit.model.inputs, _points(fit)
     offered = None if candidates is None else [tuple(float(one[axis]) for axis in inputs) for one in candidates]
     for number, axis in enumerate(inputs):
@@ -122,7 +124,7 @@ def _lacking(goal: Goal, fit: FittedLaw, half: float, candidates: Sequence[Mappi
         return f"{repeated} repeated runs, and the noise needs {LEAST_REPLICATES}"
     if (rests := decisive(goal, fit)) is not None:
         at = ", ".join(f"{axis} {value:.4g}" for axis, value in rests.items())
-        return f"without the runs at {at} the answer moves by more than {goal.half_width:.3g}"
+        return f"without the runs at {at} the answer moves by more than {said_width(goal, goal.half_width)}"
     return ""
 
 

@@ -63,7 +63,8 @@ def markdown(evidence: Evidence, drawn: Sequence[Chart]) -> str:
     parts += _pictures([chart for chart in drawn if chart.kind == "runs"])
     parts += _pictures([chart for chart in drawn if chart.kind == "arms"])
     if evidence.campaign:
-        parts += [f"## {campaign.TITLE}", *map(markdown_text, campaign.campaign_sentences(evidence.campaign))]
+        sentences = campaign.campaign_sentences(evidence.campaign, evidence.answers)
+        parts += [f"## {campaign.TITLE}", *map(markdown_text, sentences)]
         parts += _pictures([chart for chart in drawn if chart.kind == "campaign"])
         parts.append(_table(campaign.campaign_table(evidence.campaign)))
     parts += _doubts(evidence)
