@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lawful.schema import StudyPlan
 
 
-Scale = Annotated[str | None, typer.Option(help="smoke (under a minute), quick, full (a GPU hour) or published.")]
+Scale = Annotated[str | None, typer.Option(help="smoke (a minute or two), quick, full (for a GPU) or published.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the study, NAME=VALUE; 1e6, 10M, 1_000_000.")
 ]
