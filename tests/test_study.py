@@ -38,6 +38,13 @@ def test_what_is_no_count_is_refused(text: str) -> None:
         count(text)
 
 
+@pytest.mark.parametrize("text", ["1e101", "1e308", "1e400", "3" * 5000, "1e99k", "inf"])
+def test_a_count_beyond_what_floating_point_numbers_multiply_is_refused_in_a_line(text: str) -> None:
+    with pytest.raises(LawfulError, match=r"expected a count of at most 1e\+100, got") as refused:
+        count(text)
+    assert len(str(refused.value)) < 120
+
+
 def test_settings_are_converted_by_the_functions_annotations() -> None:
     study = declare(TOY, None, {"widths": "8,1_6", "steps": "20", "seeds": "3", "learning_rate": "2e-3"})
     assert len(study.ladder) == 2 * 3

@@ -249,3 +249,10 @@ def test_a_received_folder_is_read_and_runs_only_what_is_trusted(here: Path, mon
     allowed = CliRunner().invoke(app, ["resume", "out", "--echo", "--trust", told[1]])
     assert "width=24: finished" in allowed.output
     assert (here / "ran").exists()
+
+
+@pytest.mark.parametrize("value", ["3" * 5000, "-" + "3" * 5000, "3" * 5000 + ".5"])
+def test_a_number_of_a_grid_with_too_many_digits_is_refused_in_a_line(value: str) -> None:
+    with pytest.raises(DeclarationError, match="--grid: expected a number of at most 300 digits, got 5,00") as refused:
+        values_of("--grid", f"width=4,{value}")
+    assert len(str(refused.value)) < 120

@@ -1,6 +1,7 @@
 """Columns: which one is the size, the data, the loss, the run; what is asked about rather than guessed."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,36 @@ def test_counts_in_a_unit_that_only_their_size_gives_away_are_asked_about() -> N
     table = read_runs(rows, units={"params": "millions", "tokens": "billions"})
     assert table.numbers(table.roles["params"])[0] == 1e7 and table.numbers(table.roles["tokens"])[-1] == 6.4e10
     assert read_runs(rows, units={"params": "1", "tokens": "1"}).numbers("params")[0] == 10
+
+
+@pytest.mark.parametrize(("column", "unit"), [("params", 1e6), ("params", 1e9), ("tokens", 1e9)])
+def test_one_column_of_counts_in_a_unit_that_only_its_size_gives_away_is_asked_about(column: str, unit: float) -> None:
+    rows = [{"params": row["N"], "tokens": row["D"], "loss": row["loss"]} for row in planted()]
+    rows = [row | {column: row[column] / unit} for row in rows]
+    with pytest.raises(TableError, match=f"expected counts in '{column}', got .*--unit {column}=millions; or"):
+        read_runs(rows)
+    assert read_runs(rows, units={column: "1"}).numbers(column)[0] == rows[0][column]
+
+
+def test_a_cell_without_the_unit_of_the_others_is_asked_about() -> None:
+    rows = planted(N=lambda i, n, d, loss: f"{n / 1e6:g}M" if n < 1e9 else f"{n / 1e6:g}")
+    with pytest.raises(TableError, match="got '1000' beside cells with one.*--unit N=1"):
+        read_runs(rows)
+    assert read_runs(rows, units={"N": "1"}).numbers("N").max() == 1e8
+    written_out = planted(N=lambda i, n, d, loss: f"{n / 1e6:g}M" if n < 1e9 else f"{n:.0f}")
+    assert sorted(set(read_runs(written_out).numbers("N"))) == [1e7, 1e8, 1e9]
+    small = planted(N=lambda i, n, d, loss: "500" if n < 1e8 else f"{n / 1e8:g}K", D=lambda i, n, d, loss: d / 1e4)
+    assert sorted(set(read_runs(small).numbers("N"))) == [500, 1000, 10000]
+
+
+@pytest.mark.parametrize("cell", ["3" * 5000, "3" * 5000 + "M", "1e400M", "3" * 5000 + ".5"])
+def test_a_number_of_too_many_digits_is_refused_by_its_row(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "runs.csv"
+    lines = [f"{row['N']:.0f},{row['D']:.0f},{row['loss']}" for row in planted()]
+    path.write_text("params,tokens,loss\n" + "\n".join([*lines[:-1], cell + lines[-1][lines[-1].index(",") :]]) + "\n")
+    with pytest.raises(TableError, match="row 12, column 'params': expected a positive count") as refused:
+        read_runs(path)
+    assert len(str(refused.value)) < 1000
 
 
 def test_a_column_told_by_its_name_is_converted_wherever_the_table_goes() -> None:

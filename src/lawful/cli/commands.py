@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lawful.study import Study
 
 MOST_VALUES = 10_000  # of one axis
+MOST_DIGITS = 300  # of a number
 OPTIONS = ("command", "grid", "params", "tokens", "unit", "hold_out", "law")  # beside --reads, which may be repeated
 PANEL = "With --command"
 
@@ -210,6 +211,8 @@ def values_of(option: str, text: str) -> dict[str, list[Coordinate]]:
 def _range(option: str, text: str) -> list[Coordinate]:
     """The whole numbers of 0..2, or the one value."""
     if not (ends := re.fullmatch(r"(-?\d{1,15})\.\.(-?\d{1,15})", text, re.ASCII)):
+        if len(text) > MOST_DIGITS and re.fullmatch(r"[-+.eE\d]+", text, re.ASCII):
+            raise DeclarationError(f"{option}: expected a number of at most {MOST_DIGITS} digits, got {len(text):,}.")
         return [_value(text)]
     first, last = int(ends[1]), int(ends[2])
     if not 0 <= last - first < MOST_VALUES:

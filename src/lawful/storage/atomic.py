@@ -6,12 +6,14 @@ import errno
 import functools
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from lawful.errors import StoreError
 from lawful.storage.json_files import as_text
 from lawful.storage.lease import Lease, LeaseLost
 
@@ -97,7 +99,18 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
+def _expect_no_device(path: Path) -> None:
+    """A rename would put a file in the place of /dev/null, for every program of the machine."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # not there, or in no folder: what writes it says so
+    if path.parent == Path("/dev") or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise StoreError(f"{path}: expected the name of a file to write, got a device, pipe or socket.")
+
+
 def _workplace(path: Path, lease: Lease | None) -> Path:
+    _expect_no_device(path)
     if lease is not None:
         lease.folder.stat()  # before anything is made for one who lost it
     _make_folder(path.parent)

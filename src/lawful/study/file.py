@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from lawful.study.declaration import Study
 Scale = typing.Literal["smoke", "quick", "full", "published"]
 
 
+MOST_COUNT = 1e100  # products and powers of larger ones are beyond floating-point numbers
 SCALES: tuple[str, ...] = typing.get_args(Scale)
 
 
@@ -40,8 +40,10 @@ def count(text: str | int | float) -> int:
         try:
             number = float(cleaned[:-1] if scale != 1.0 else cleaned) * scale
         except ValueError:
-            raise DeclarationError(f"expected a count such as 1e6, 10M or 1_000_000, got {text!r}.") from None
-    if not (0 <= number < math.inf and number == round(number)):
+            raise DeclarationError(f"expected a count such as 1e6, 10M or 1_000_000, got {text[:40]!r}.") from None
+    if number > MOST_COUNT:
+        raise DeclarationError(f"expected a count of at most {MOST_COUNT:g}, got {str(text)[:40]!r}.")
+    if not (number >= 0 and number == round(number)):
         raise DeclarationError(f"expected a whole number of at least 0, got {text!r}.")
     return round(number)
 

@@ -68,7 +68,7 @@ _MULTIPLE = re.compile(
 
 def plain_number(text: str) -> int | float | None:
     """The number that a text writes with a point and nothing between thousands; None for any other text."""
-    if _WHOLE.fullmatch(text):
+    if _WHOLE.fullmatch(text) and len(text) <= DIGITS:
         return int(text)
     if _PLAIN.fullmatch(text) or _INFINITE.fullmatch(text):
         return float(text)
@@ -201,7 +201,7 @@ def written_count(text: str, point: Point | None) -> float | None:
     if parts is None or _TIMES_TEN.fullmatch(text.strip()):
         return written_number(text, point)
     number = written_number(parts["number"], point)
-    if number is None or not parts["unit"]:
+    if number is None or not parts["unit"] or not math.isfinite(as_float(number)):
         return number
     exact = decimal.Decimal(str(number)) * int(_MULTIPLES[parts["unit"].lower()])
     return int(exact) if exact == exact.to_integral_value() else float(exact)

@@ -25,6 +25,8 @@ from lawful.tables.vocabulary import LETTERS, VOCABULARY
 
 MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
+FAR_APART = 1000.0  # a count without a unit is that far below those with one: the unit was left out
+MOST_RATIO = 1e5  # of tokens and parameters, one of which is below FEWEST: that one is in some unit
 
 
 def expect_numbers(table: Observations, role: str) -> None:
@@ -55,6 +57,27 @@ def expect_one_unit(table: Observations, taken: Mapping[str, Choice], factors: M
             raise TableError(
                 f"{table.source}: column {choice.column!r} names a unit, and its cell {twice!r} has one of its own. If "
                 f"the cells are right as they are: --unit {shell_word(choice.column)}=1."
+            )
+
+
+def expect_units_throughout(
+    table: Observations, taken: Mapping[str, Choice], numbers: Mapping[str, np.ndarray], factors: Mapping[str, float]
+) -> None:
+    """100 below 70M: a hundred, or a hundred million whose unit was forgotten."""
+    for role, choice in taken.items():
+        if role not in COUNTS or choice.column in factors:
+            continue
+        with_unit, bare = [], {}
+        for cell, number in zip(table.cells(choice.column), numbers[choice.column], strict=True):
+            if isinstance(cell, str) and has_unit(cell):
+                with_unit.append(float(number))
+            elif 0 < number < FEWEST:
+                bare[float(number)] = cell
+        if with_unit and bare and min(with_unit) > FAR_APART * min(bare):
+            raise TableError(
+                f"{table.source}: column {choice.column!r}: expected a unit in each cell or in none, got "
+                f"{str(bare[min(bare)])!r} beside cells with one, as if its unit was left out. Write it there; or, if "
+                f"the cells are right as they are, --unit {shell_word(choice.column)}=1."
             )
 
 
@@ -132,8 +155,11 @@ def expect_counts(
     ]
     if len(asked) < 2:
         return
-    if any(_median(taken[role].in_ones(numbers)) >= FEWEST for role in asked):
+    medians = {role: _median(taken[role].in_ones(numbers)) for role in asked}
+    few = [role for role in asked if not medians[role] >= FEWEST]
+    if not few or (len(few) == 1 and not max(medians.values()) > MOST_RATIO * min(medians.values())):
         return
+    asked = few
     named = " and ".join(repr(taken[role].column) for role in asked)
     words = " ".join(f"--unit {shell_word(taken[role].column)}=millions" for role in asked)
     ones = " ".join(f"--unit {shell_word(taken[role].column)}=1" for role in asked)

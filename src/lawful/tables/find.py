@@ -21,7 +21,14 @@ from lawful.tables.cells import (
     texts_of,
     written_count,
 )
-from lawful.tables.expected import expect_6nd, expect_counts, expect_numbers, expect_one_unit, expect_whole
+from lawful.tables.expected import (
+    expect_6nd,
+    expect_counts,
+    expect_numbers,
+    expect_one_unit,
+    expect_units_throughout,
+    expect_whole,
+)
 from lawful.tables.names import UNITS, name_of
 from lawful.tables.observations import FILE, ROW, Observations
 from lawful.tables.responses import NOTHING, Asked, of_own, response_of
@@ -113,6 +120,7 @@ def with_roles(
     if "tokens" not in taken and "params" in taken and "flops" not in taken:
         taken |= _by_ratio(table, taken, numbers)
     expect_one_unit(table, taken, factors)
+    expect_units_throughout(table, taken, numbers, factors)
     response, metric, about = response_of(table, taken, numbers, asked, factors, told.get("trials"))
     if metric is not None:
         taken["loss"] = metric
