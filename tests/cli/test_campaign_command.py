@@ -77,6 +77,8 @@ def test_a_campaign_of_a_command_line_goes_on_by_the_same_command_line(
         *("--params", "{n}", "--tokens", "{d}", "--reads", "log: val loss {loss}", "--law", "power_floor:flops"),
         *("--until", "alpha within .5", "--budget", "1e14", "--workers", "1", "--out", tmp_path / "out"),
     )
+    lawful(*words, "--max-hours", "1e-9", expect=75)
+    assert record(tmp_path / "out").end is None
     lawful(*words)
     found = record(tmp_path / "out")
     assert (

@@ -140,6 +140,7 @@ def _train_and_conclude(
 ) -> None:
     """train    what trains in place of the whole ladder"""
     from lawful.conduct import Unfinished, conclude, failed_runs, train_study
+    from lawful.storage.campaigns import read_campaign
     from lawful.storage.layout import Store
     from lawful.study import own_module
 
@@ -180,6 +181,8 @@ def _train_and_conclude(
     if failed := failed_runs(folder):
         _say_failed(folder, failed)
         raise SystemExit(RUNS_FAILED)
+    if (campaign := read_campaign(Store(folder))) is not None and campaign.end is None:
+        raise SystemExit(75)  # --max-hours ended the choosing: as above
 
 
 def _say_ended(folder: Path, only: str) -> None:
