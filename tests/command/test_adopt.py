@@ -124,7 +124,7 @@ def test_rows_of_runs_that_did_not_finish_are_no_results(here: Path) -> None:
     ("losses", "more", "says"),
     [
         ({(96, 0): 3.0}, {}, "width=96,seed=0: expected a held-out run that is still to come"),
-        ({(16, 0): 3.0}, {"params": 5}, "width=16,seed=0: the command says params 12,288, the table 5"),
+        ({(16, 0): 3.0}, {"params": 50_000}, "width=16,seed=0: the command says params 12,288, the table 50000"),
         ({(17, 0): 3.0}, {}, "expected a row of some rung, got 1 rows of none of them"),
     ],
 )

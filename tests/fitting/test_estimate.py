@@ -80,7 +80,8 @@ def test_units_of_the_axes_do_not_matter():
     scaled = [
         {**row, "params_non_embedding": row["params_non_embedding"] / 1e6, "tokens": row["tokens"] * 8} for row in rows
     ]
-    plain, other = lawful.fit(rows, "chinchilla", draws=0), lawful.fit(scaled, "chinchilla", draws=0)
+    read = lawful.read_runs(scaled, units={"params_non_embedding": "1"})
+    plain, other = lawful.fit(rows, "chinchilla", draws=0), lawful.fit(read, "chinchilla", draws=0)
     for name in ("E", "A_pivot", "B_pivot", "alpha", "beta"):
         assert other.params[name].value == pytest.approx(plain.params[name].value, rel=1e-7)
 

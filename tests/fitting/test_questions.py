@@ -16,6 +16,7 @@ from lawful.fitting.design import design
 from lawful.fitting.frontier import frontier
 from lawful.fitting.goal import interval_of, read_goal
 from lawful.schema import PlannedRun, StudyPlan
+from lawful.tables import by_role
 
 
 def rows(sigma=0.003, seed=0):
@@ -211,7 +212,7 @@ def test_runs_whose_compute_differs_little_by_little_are_no_budgets():
 
 def test_the_best_size_is_found_wherever_it_is_and_is_refused_where_there_is_none():
     table = [{"params": row["params"] * 1e-30, "tokens": row["tokens"] * 1e20, "loss": row["loss"]} for row in rows()]
-    found = lawful.fit(table, "chinchilla", draws=0)
+    found = lawful.fit(by_role(table), "chinchilla", draws=0)
     assert found.allocate(flops=1e21 * 1e-10).params.value == pytest.approx(best_by_formula(found, 1e11), rel=1e-6)
     flat = replace(found, params={**found.params, "A_pivot": replace(found.params["A_pivot"], value=0.0)})
     vars(flat).update(doubt=found.doubt, alternatives=None)

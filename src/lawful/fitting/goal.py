@@ -27,6 +27,7 @@ EXPECTED = (
 NUMBER = r"(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)"
 PATTERN = re.compile(rf"\s*(.+?)\s+within\s+{NUMBER}\s*(%?)\s*", re.IGNORECASE)
 OF_ARMS = re.compile(r"\barms?\b|\bcrossing\b", re.IGNORECASE)
+LARGEST_LOG = 700.0  # of which the exponential is a number
 STEP = 1e-3  # of differences, relative: the best size is found to 1e-8, so that its slopes are right to 1e-5
 
 
@@ -115,7 +116,9 @@ def fitting_goal(goal: Goal, fit: FittedLaw) -> Goal:
 
 def said_width(goal: Goal, half_width: float) -> str:
     """A half-width as the goal states its own: of a loss in percent."""
-    return f"{100 * math.expm1(half_width):.3g} %" if goal.name == "loss" else f"{half_width:.3g}"
+    if goal.name != "loss":
+        return f"{half_width:.3g}"
+    return f"{100 * math.expm1(half_width):.3g} %" if half_width < LARGEST_LOG else "more than any number"
 
 
 def half_width_of(goal: Goal, fit: FittedLaw) -> float:
