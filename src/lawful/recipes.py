@@ -1,7 +1,7 @@
-"""Named recipes, each with its source, for what a rung's size, tokens and batch decide.
+"""Named recipes, each with its source, for the settings that follow from a rung's size, tokens and batch.
 
 N counts parameters without embeddings, D tokens, B tokens in a batch. Published laws are extrapolated below 50M
-parameters, so each is the centre of a bracket, never the last word.
+parameters, so use each as the centre of a bracket of learning rates, not as the answer.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ def decoder_shape(
     """A decoder within `tolerance` of `target` non-embedding parameters, its width / depth as near to `aspect` as whole
     blocks (at most MAX_DEPTH) allow, so that the shapes of a ladder change smoothly.
 
-    Of the widths that fit, the one whose heads are nearest to `head_size`. Where none fits at the depth nearest to the
-    aspect, other depths serve whose aspect is within a factor of sqrt(2). A block holds 12 width^2 + 2 width parameters
+    If several widths fit, it has the heads nearest to `head_size`. If none fits at the depth nearest to the aspect, it
+    has another depth, whose aspect is within a factor of sqrt(2). A block holds 12 width^2 + 2 width parameters
     (GELU, no biases), the last norm width more.
 
-    Raises LawfulError that lists the nearest reachable sizes when none is within `tolerance`; below 100,000 parameters,
-    where one step of width is more, that is common.
+    Raises LawfulError that lists the nearest reachable sizes when none is within `tolerance`. This is common below
+    100,000 parameters, since one step of width changes the size by more.
     """
 
     def ideal_width(depth: int) -> float:
@@ -131,7 +131,7 @@ def decoder_shapes(
 ) -> dict[int, tuple[int, int]]:
     """decoder_shape of each size: width -> (depth, heads), so that the width names the rung.
 
-    Raises DeclarationError where a size cannot be had, or two have one width.
+    Raises DeclarationError if a size cannot be reached, or two sizes have one width.
     """
     shapes: dict[int, Shape] = {}
     for size in sorted(sizes):

@@ -54,7 +54,7 @@ def allocate_command(
     ] = None,
     at: Annotated[
         list[str] | None,
-        typer.Option("--at", help="NAME=NUMBER or NAME=LEVEL, where another input is held; may be repeated."),
+        typer.Option("--at", help="NAME=NUMBER or NAME=LEVEL: a fixed value of another input; may be repeated."),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -109,7 +109,7 @@ def allocate_command(
                 else "; they agree within their errors"
             )
         )
-    said = {c.code for c in best.warnings if c.severity == "severe"}  # with what the allocation averages over
+    said = {c.code for c in best.warnings if c.severity == "severe"}  # also those of other laws
     print_cautions((*best.warnings, *(c for c in stops.warnings if c not in best.warnings and c.code not in said)))
 
 

@@ -46,14 +46,14 @@ Batch = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignOptions:
-    """What a campaign is to find out, and for how much."""
+    """The goal and the budget of a campaign."""
 
     until: Until = None
     budget: Budget = None
     batch: Batch = None
 
     def start(self, folder: Path, study: Study, plan: Callable[[Study], Plan], training: TrainingOptions) -> None:
-        """Write the rule and plan the first round. plan: of a study of some of the rungs."""
+        """Write the rule and plan the first round. plan: plans a study that has some of the rungs."""
         from lawful.campaign import Asked, start_campaign
         from lawful.study import count
 
@@ -64,7 +64,7 @@ class CampaignOptions:
         start_campaign(folder, study, asked, plan, tell)
 
     def expect_none(self, folder: Path) -> None:
-        """Raises where a ladder is to be run, and an option or the folder is of a campaign."""
+        """Raise DeclarationError if there is no --until, but an option of a campaign or the folder of one."""
         from lawful.storage.campaigns import expect_no_campaign
         from lawful.storage.layout import Store
 
@@ -97,7 +97,7 @@ def study_of(folder: Path) -> Study | None:
 
 
 def trained_by(folder: Path, study: Study, executor: Executor, training: TrainingOptions, data: Path | None) -> Train:
-    """A function that goes on with the campaign; called with what watches its runs."""
+    """A function that continues the campaign; its argument is called regularly to show the state of the runs."""
     from lawful.campaign import go_on
     from lawful.executors.local import available_cores
 

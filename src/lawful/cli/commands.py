@@ -89,7 +89,7 @@ class CommandLadder:
         """The study; None where --command is not given.
 
         name    by default that of its folder, out
-        Raises DeclarationError where options of a command stand without one.
+        Raises DeclarationError if options of a command are given without --command.
         """
         from lawful.command.reads import LOGGED, read_of
         from lawful.study import Question, Study
@@ -137,13 +137,13 @@ class CommandLadder:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOptions(CommandLadder):
-    """And the unit of the loss."""
+    """The options of a ladder of commands, and the unit of the loss."""
 
     unit: Unit = ""
 
     def with_former(self, settings: Mapping[str, str]) -> CommandOptions:
-        """What is not given is as in the plan that has these settings, but for the grid, which must be given: the
-        values of the ladder are the user's own, never those of a folder."""
+        """These options, completed from the settings of a plan. The grid must be given: the values of the ladder must
+        come from the user, never from a folder."""
         if self.grid is None:
             raise DeclarationError(
                 "--grid: expected the whole ladder, the former rungs with the new ones, got none; it was "
@@ -231,7 +231,7 @@ def _value(text: str) -> Coordinate:
 
 
 def _law(counts: Sequence[Mapping[str, int]]) -> str:
-    """A count that only the output tells is taken to vary."""
+    """The default law. A count that is known only from the output is assumed to vary."""
     varies = {
         name: any(name not in known for known in counts) or len({known[name] for known in counts}) > 1
         for name in ("params", "tokens")

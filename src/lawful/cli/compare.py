@@ -53,7 +53,7 @@ def compare_command(
     bounds: Bounds = None,
     fixed: Fixed = None,
 ) -> None:
-    """Whether arms differ, and what the data exclude: that it is a factor, another floor, other exponents."""
+    """Whether arms differ, and which explanations the data exclude: a factor, another floor, other exponents."""
     from math import isfinite
 
     from lawful.fitting.compare import compare
@@ -70,8 +70,8 @@ def compare_command(
     unit = table.loss_unit if table.response.is_log else ""
     typer.echo(found.sentence + (f" Losses are in {unit}." if unit else "") + "\n")
     typer.echo(
-        "Each explanation by an F test against arms that differ in all (p below 0.05: excluded).\n"
-        "That arms differ at all is told by a sharper test of its own, the p of the sentence above."
+        "An F test compares each explanation with arms that differ in all (p below 0.05: excluded).\n"
+        "Whether arms differ at all is a separate, sharper test: the p of the sentence above."
     )
     typer.echo(f"{'':28}{'parameters':>11}{'F':>9}{'p':>10}{'AICc':>10}{'BIC':>10}")
     for one in found.explanations:

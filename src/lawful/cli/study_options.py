@@ -78,7 +78,7 @@ def given_settings(pairs: list[str] | None) -> dict[str, str]:
 
 
 def trust_laws(laws: list[str] | None) -> None:
-    """Import the laws that the user names; a folder's own text imports none."""
+    """Import the laws that the user names; a folder alone never makes lawful import a law."""
     from lawful.laws import named
 
     for law in laws or []:

@@ -13,7 +13,7 @@ from lawful.cli.results import print_json, print_read
 if TYPE_CHECKING:
     from lawful.fitting.transfer import ArmTransfer, Transfer
 
-Along = Annotated[str, typer.Option("--along", help="Columns of sizes, A,B: those of them that the table has.")]
+Along = Annotated[str, typer.Option("--along", help="Columns of sizes, A,B; those that the table lacks are skipped.")]
 By = Annotated[str | None, typer.Option("--by", help="Column of the parametrisations (default: parametrisation).")]
 Rate = Annotated[str, typer.Option("--rate", help="Column of the learning rate.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -44,7 +44,7 @@ def transfer_command(
 
 
 def _as_json(found: Transfer) -> dict[str, object]:
-    """With the verdicts, which are no fields."""
+    """All fields, and the verdicts, which are properties."""
     arms = [
         {
             **dataclasses.asdict(arm),

@@ -267,7 +267,7 @@ def _facts(path: Path) -> os.stat_result:
 
 
 def _checksums(path: Path) -> Iterator[tuple[int, int]]:
-    """Of each line: a checksum of the file up to its end, and where that is."""
+    """For each line: the checksum of the file up to the line's end, and the position of that end."""
     checksum = end = 0
     with path.open("rb") as file:
         for line in file:

@@ -75,7 +75,7 @@ def allow(digits: str, store: Store, study: StudyPlan) -> None:
 
 
 def _left(commands: Commands, store: Store) -> str:
-    """Of runs that would go on from what somebody else's attempt left: a checkpoint may be a program, too."""
+    """Name the files of earlier attempts from which runs would continue: a checkpoint may contain a program, too."""
     open_runs = [run for run in commands if not store.result(run).exists() and any(store.work(run).glob("*"))]
     if not open_runs:
         return ""

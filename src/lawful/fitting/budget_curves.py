@@ -111,7 +111,7 @@ class Line:
 
     @classmethod
     def of(cls, curves: Sequence[Curve], what: Counted) -> Line:
-        """Of the best params, or tokens, against FLOPs."""
+        """The line of the best params, or the best tokens, against FLOPs."""
         return cls.through([c.flops for c in curves], [getattr(c, what) for c in curves])
 
     @classmethod

@@ -30,7 +30,7 @@ RIDGE = 1e-7  # smallest eigenvalue of the unit-diagonal Hessian below which a d
 
 
 def cautions(fit: FittedLaw, data: Sample, doubt: Doubt) -> tuple[Warning, ...]:
-    """Of a fit; the most severe first."""
+    """The warnings of a fit, the most severe first."""
     unread = unread_axis(fit.model, data.observations)
     found = [*about_form(doubt), *_about_convergence(fit), *([unread] if unread else [])]
     found += [*_about_data(fit), *_about_choices(fit), *about_priors(fit.priors)]
@@ -68,7 +68,7 @@ def how_chosen(fit: FittedLaw) -> str:
 
 
 def about_form(doubt: Doubt) -> list[Warning]:
-    """Of the law's form; and of a rung that explains as much as another form."""
+    """The warnings about the law's form, or about one rung that explains as much as another form does."""
     if (rung := doubt.form.rung) is not None:
         return [_about_rung(rung, "")]
     found = _about_form_alone(doubt)

@@ -295,7 +295,7 @@ def _share(confidence: float) -> str:
 
 
 def _of_data(pieces: tuple[tuple[float, float], ...], low: float, high: float) -> tuple[tuple[float, float], ...]:
-    """Of what is undecided, the part where both arms have runs: beyond it nothing is claimed."""
+    """The undecided pieces in the range where both arms have runs; nothing is claimed outside that range."""
     inside = [(start, end) for start, end in pieces if start < high and end > low]
     return tuple((0.0 if start <= low else start, float("inf") if end >= high else end) for start, end in inside)
 

@@ -18,8 +18,9 @@ from lawful.response import EDGE, Response
 
 @np.errstate(over="ignore")  # runs that determine nothing: the upper end is infinite
 def mean_interval(fit: FittedLaw, at: Mapping[str, float], level: float = LEVEL) -> tuple[float, float]:
-    """Of the curve: widened percentiles of the draws where the fit's intervals are, else t; on the log of the loss, the
-    logit of an accuracy between its ends, or another response as it is."""
+    """The interval of the curve: widened percentiles of the draws if the fit's own intervals are percentiles, else by
+    t. It is computed on the log of a loss, on the logit of an accuracy between its limits, or on another response
+    itself."""
     response, value = fit.data.response, float(fit.loss(fit.values, at)[0])
     if fit.interval_method == BOOTSTRAP:
         widen, drawn = widening(fit.dof, level), fit.loss(fit.drawn, at)[:, 0]
@@ -66,7 +67,7 @@ def _about_share(response: Response, value: float, reach: float) -> tuple[float,
 
 
 def mean_stderr_log(fit: FittedLaw, at: Mapping[str, float]) -> float:
-    """Of log loss; of another response, of itself."""
+    """The curve's standard error, of the log for a loss, of the value for another response."""
     slope = log_slopes(fit, at)
     return float(np.sqrt(max(slope @ np.array(fit.covariance) @ slope, 0.0)))
 

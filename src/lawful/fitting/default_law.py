@@ -58,7 +58,7 @@ def resolved(law: str | Law | None, table: Observations, *, axes: int | None = N
 
 
 def _of_metric(vary: Vary, table: Observations) -> tuple[str, str]:
-    """Of a share. Raises DeclarationError for other numbers, which may rise or fall, to an end or without one."""
+    """The law of a share. Raises DeclarationError for other metrics: they may rise or fall, with or without a limit."""
     metric, response = table.roles.get("loss", "the metric"), table.response
     if not response.is_share or vary == "nothing":
         raise DeclarationError(

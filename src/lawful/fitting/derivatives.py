@@ -148,7 +148,7 @@ def negligible(problem: Problem, parameters: Array, share: float) -> Array:
 
 
 def largest_of_interest(problem: Problem, parameters: Array, losses: float) -> Array:
-    """Of each coefficient, the size at which its term is so many losses large in the middle of the data, or more."""
+    """For each coefficient: the value at which its term equals `losses` in the middle of the data, or more."""
     number = len(problem.law.coefficients)
     middle = np.median(np.abs(_levels(problem, parameters[None]).slope[:number, 0]), axis=1)
     return np.asarray(losses / np.clip(np.nan_to_num(middle), 1e-200, 1.0))

@@ -378,7 +378,7 @@ def rungs_of(data: Sample) -> Array:
 
 
 def _largest(data: Sample) -> list[Array]:
-    """Of each input, which rows have its largest levels."""
+    """For each input: which rows have its largest levels."""
     out = []
     for log in data.x.logs.values():
         levels = np.unique(rounded := np.round(log, 6))

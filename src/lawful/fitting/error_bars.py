@@ -68,9 +68,9 @@ def is_counted(data: Sample) -> bool:
 
 
 def relative_noise(errors: Array, extra: float, own: Array | float = 1.0) -> Array:
-    """Of each row, in units of the typical one's.
+    """The noise of each row, in units of the typical row's noise.
 
-    own   the unit of errors and of what is beside them, row by row
+    own   the unit of `errors` and `extra`, for each row
     """
     noise = own * np.hypot(errors, extra)
     return np.asarray(noise / geometric_mean(noise))
@@ -97,6 +97,6 @@ def _unexplained(residual: Array, errors: Array, dof: int) -> float:
 
 
 def _as_normal(ratio: float, dof: int) -> float:
-    """Of chi-squared over its degrees of freedom, the normal quantile (Wilson and Hilferty 1931)."""
+    """The normal quantile of chi-squared over its degrees of freedom (Wilson and Hilferty 1931)."""
     spread = 2 / (9 * dof)
     return float((np.cbrt(ratio) - (1 - spread)) / math.sqrt(spread))

@@ -50,7 +50,7 @@ class MoreSeeds:
 
 
 def differences(point: Point, around: noise.Noise, law: Law, arms: tuple[str, ...]) -> tuple[Difference, ...]:
-    """Of every exponent that is each arm's own, for every two arms."""
+    """The difference of each exponent that is separate for each arm, for every two arms."""
     joint = point.problem.law
     assert isinstance(joint, ArmsLaw)
     found = []
@@ -129,7 +129,7 @@ def more_seeds(
 
 
 def _seeds(data: Sample, arms: int) -> int:
-    """Of the arm that has the most; 0 without a column."""
+    """The number of seeds of the arm that has the most; 0 without a column of seeds."""
     if "seed" not in data.observations.columns:
         return 0
     known: list[set[str]] = [set() for _ in range(arms)]

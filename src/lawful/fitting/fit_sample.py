@@ -207,7 +207,7 @@ def _is_wrong_way(data: Sample, law: Law, axis: str) -> bool:
 
 
 def _slope(data: Sample, law: Law, axis: str) -> float:
-    """Of log loss along the logarithm of an axis, the others held: by least squares."""
+    """The slope of log loss along the logarithm of an axis, by least squares; the other axes are held fixed."""
     columns = [data.x[axis], np.ones(data.n), *(data.x[other] for other in law.fitted_axes if other != axis)]
     finite = [np.exp(column) if np.isneginf(column).any() else column for column in columns]
     return float(np.linalg.lstsq(np.stack(finite, axis=1), np.log(data.loss), rcond=None)[0][0])

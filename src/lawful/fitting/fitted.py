@@ -137,9 +137,9 @@ class FittedLaw(FitRecord):
 
 
 def run_spread(fit: FittedLaw, at: Mapping[str, float] | None = None) -> float:
-    """Of one run's log loss about the curve (of another response, of itself): between replicates, or about the fit
-    where that is larger. Where it changes with size, that at a point (default: in the middle of the data), outside the
-    data never less than at their edge."""
+    """The standard deviation of one run's log loss about the curve (of the response itself if it is no loss): that
+    between replicates, or that about the fit if it is larger. If it changes with size, the value is the one at a point
+    (default: the middle of the data); outside the data it is at least the one at their edge."""
     rows, free = fit.goodness.n, len(fit.free)
     typical = float(max(fit.goodness.sigma_run or 0.0, fit.goodness.rmse_log * np.sqrt(rows / max(rows - free, 1))))
     return typical if at is None else typical * relative_spread(fit, at)

@@ -249,7 +249,7 @@ def _only_left_out(law: Law, data: Sample) -> list[Point]:
 
 
 def of_fit(fit: FitRecord, law: Law) -> Doubt:
-    """Of a finished fit."""
+    """What the tests say of the form of a finished fit."""
     point, data = point_of(fit, law)
     around = noise.measure(point, data)
     if fit.priors:

@@ -51,7 +51,7 @@ class Curve:
         return np.asarray((self.log_loss(s + STEP) - self.log_loss(s - STEP)) / (2 * STEP))
 
     def variance(self, s: float, lever: Array) -> float:
-        """Of the levels' sum times the lever, by the error of the law's parameters."""
+        """The variance of the levels' sum times the lever, from the error of the law's parameters."""
         slopes = self._slopes(s) - (self._slopes(0.0) if self.is_paired else 0.0)
         along = lever @ slopes
         return max(float(along @ self.covariance @ along), 0.0)
@@ -121,7 +121,7 @@ class Search:
         return np.asarray(self.levers(self._columns(s))[0])
 
     def levers(self, columns: Array) -> Array:
-        """Of each coefficient, shape (coefficients, rows): rows weigh by their noise."""
+        """The lever of each coefficient, shape (coefficients, rows); each row is weighed by its noise."""
         return np.asarray(np.linalg.pinv(columns / self.relative[:, None]) / self.relative)
 
     def _columns(self, s: float) -> Array:
@@ -152,8 +152,8 @@ class Search:
         return float(sum(w * (lever @ self.away(s, one)) for one, w in zip(curves, weights, strict=True)))
 
     def variance(self, s: float, lever: Array) -> float:
-        """Of the step, by the error of the reference: over all laws that it may have, and their misfit where none
-        fits."""
+        """The variance of the step from the error of the reference: over all laws that the reference may have, with
+        their misfit if none fits."""
         curves, weights = self.curves()
         own = np.array([one.variance(s, lever) for one in curves])
         if len(curves) == 1:
@@ -177,8 +177,8 @@ class Search:
         return zero(step, first, last)
 
     def noise(self, s: float) -> Noise:
-        """Of the rows: their own scatter about s, pooled with what the reference's runs show; alone where it is larger
-        than that. Of pairs: their own scatter, or twice that of the reference's runs where they are few."""
+        """The noise of the rows: their own scatter about s, pooled with the scatter of the reference's runs, or their
+        own alone if it is the larger. For pairs: their own scatter, or twice the reference's if pairs are few."""
         columns, away = self._columns(s), self.away(s)
         if abs(s) >= MOST_SHIFT:  # no speed-up gives these losses: their scatter about a line
             amount = np.sum([np.log(self.own.values[axis]) for axis in self.curve.moved], axis=0)

@@ -122,7 +122,7 @@ def said_width(goal: Goal, half_width: float) -> str:
 
 
 def half_width_of(goal: Goal, fit: FittedLaw) -> float:
-    """Of the 95 % interval that the fit gives today; infinite where it gives none."""
+    """Half the width of the 95 % interval that the fit gives now; infinite if it gives none."""
     low, high = interval_of(goal, fit)
     return (high - low) / 2 if math.isfinite(high - low) else math.inf
 
@@ -182,7 +182,7 @@ def answers(goal: Goal, law: Sister, values: Mapping[str, Array], flops: float) 
 
 
 def gradients(goal: Goal, law: Sister, values: Mapping[str, Array], free: tuple[str, ...], flops: float) -> Array:
-    """Of the answer by each free parameter, at each draw, shape (draws, free): central differences of all at once."""
+    """The derivative of the answer by each free parameter at each draw, shape (draws, free), by central differences."""
     draws = len(next(iter(values.values())))
     steps = {name: STEP * np.maximum(np.abs(values[name]), STEP) for name in free}
     moved = {name: np.tile(value, 2 * len(free)) for name, value in values.items()}

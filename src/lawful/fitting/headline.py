@@ -55,7 +55,7 @@ SHORT_REFUSALS = {
 
 
 def of_answer(answer: AnswerRecord, fit: FittedLaw | None, design: Sequence[Warning] = ()) -> Headline:
-    """Of a question of a study. design: what the plan and its runs are warned of, whatever is asked."""
+    """The headline of a study's question. design: the warnings of the plan and its runs, for any question."""
     severe = [one for one in (*design, *answer.warnings) if one.severity == "severe" and one.code not in NOT_OF_RUNS]
     if answer.status == "refused":
         return of_refusal(answer.code, answer.refusal or "")
@@ -85,7 +85,11 @@ def not_tuned(said: Headline) -> Headline:
 
 
 def of_truth(first: Headline, found: Mapping[str, Sequence[Recovered]]) -> Headline:
-    """Of a study that asks whether what was planted is found. first: of its first question; found: by question."""
+    """The headline of a study that asks whether a fit recovers planted parameters.
+
+    first    the headline of its first question
+    found    question -> what was recovered
+    """
     items = [one for of_question in found.values() for one in of_question]
     right = sum(one.is_inside for one in items)
     missed = [_missed(one, name) for name, of_question in found.items() for one in of_question if not one.is_inside]
@@ -117,7 +121,7 @@ def of_refusal(code: str | None, refusal: str) -> Headline:
 
 
 def of_one_setting(losses: Mapping[str, Sequence[float]], refusal: str) -> Headline:
-    """Of a study that trains one setting, with each of its seeds, and so can have no law. losses: arm -> its runs'."""
+    """The headline of a study that trains one setting with several seeds, which can have no law. losses: by arm."""
     each = {arm: sum(own) / len(own) for arm, own in losses.items()}
     fewest, most = min(map(len, losses.values())), max(map(len, losses.values()))
     of_several = f"mean of {most} seeds" if fewest == most else f"means of {fewest} to {most} seeds"

@@ -127,7 +127,7 @@ def _of_two(arms: Sequence[str], found: Comparison | None, crossings: Sequence[C
 
 
 def of_crossing(found: Crossing, warnings: Sequence[Warning] = ()) -> Headline:
-    """Of two arms along one axis."""
+    """The headline of the crossing of two arms along one axis."""
     severe = [one for one in warnings if one.severity == "severe" and one.code not in OF_EXPONENTS]
     low, high = found.shared_range
     basis = f"both arms have runs from {amount_of(found.axis_name, low)} to {amount_of(found.axis_name, high)}"

@@ -98,7 +98,7 @@ def of_fit(
 
 
 def _of_metric(fit: FittedLaw, blocking: Sequence[Warning], forecast: str, runs: str, next_step: str) -> Headline:
-    """Of an accuracy, or another number that is no loss: from where to where the law leads over the runs."""
+    """The headline of an accuracy, or another metric that is no loss: the law's first and last value over the runs."""
     first, last = ends_of(fit)
     basis, way = f"{_by_what(fit)}; by the law at the runs' ends; {runs}", "From the smallest run to the largest"
     if fit.data.response.is_share and (lone := _lone_setting(fit)):  # over a loss: told as it gets better
@@ -165,7 +165,7 @@ POWER_TERMS = (Power, PowerFloor, Saturating, Chinchilla, DataConstrained, DataL
 
 
 def _cuts(fit: FittedLaw, doubts: Sequence[Warning]) -> tuple[list[_Cut], list[str]]:
-    """Of a law with a power of each axis: what is determined, and the axes of which it is not."""
+    """For a law with a power of each axis: what each determined exponent says, and the axes whose exponent is open."""
     if type(fit.model) not in POWER_TERMS:
         return [], []
     known, unknown = [], []

@@ -72,7 +72,7 @@ class Profile:
         return np.asarray(-(self.dof + 1) / 2 * np.log1p(score**2 / self.dof))
 
     def _slope(self, end: int) -> float:
-        """Of the score beyond an end, per unit of the value."""
+        """The slope of the score beyond an end, per unit of the value."""
         a, b = (0, 1) if end == 0 else (-2, -1)
         rise = (self.scores[b] - self.scores[a]) / (self.values[b] - self.values[a])
         return float(max(rise, 1e-300))
@@ -80,7 +80,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Of one arm: the middle and the interval of its value, and the share of its way to the mean that it was moved."""
+    """One arm's value after pooling: its middle, its interval, and the share of the way to the mean that it moved."""
 
     value: float
     ci95: tuple[float, float]
@@ -100,7 +100,7 @@ class Hierarchy:
 
 
 def profile(point: Point, around: noise.Noise, name: str) -> Profile:
-    """Of a free parameter of a fitted point."""
+    """The profile of a free parameter at a fitted point."""
     law = point.problem.law
     i = law.parameters.index(name)
     j = int(point.is_free[:i].sum())
@@ -259,7 +259,7 @@ def _normal() -> Array:
 
 
 def _widths(at: Array) -> Array:
-    """Of the trapezoidal rule."""
+    """The weights of the trapezoidal rule at these points."""
     steps = np.diff(at)
     return np.asarray((np.append(steps, 0.0) + np.append(0.0, steps)) / 2)
 

@@ -82,11 +82,11 @@ class Knowledge:
     """All states, the answers of the laws, and the errors that runs share, in variances of one row.
 
     points     the rows and then the candidates
-    taken      of these, the rows and the candidates that were chosen; first: the number of the first candidate
-    own        variance of a row beside what it shares: below 1 where it stands for several
+    taken      numbers of the points that are rows or chosen candidates; first: the number of the first candidate
+    own        variance of a row apart from what it shares; below 1 if the row stands for several runs
     shared     covariance of what points share, shape (points, points)
     forecasts  log losses by law over the noise, shape (laws, points)
-    overlap    logarithm of what is left of the difference of two laws after the runs that were chosen
+    overlap    logarithm of the part of two laws' difference that is left after the chosen runs
     """
 
     states: tuple[State, ...]
@@ -110,7 +110,7 @@ class Knowledge:
         return self.points.take(range(self.first, len(self.points)))
 
     def variances(self) -> Array:
-        """Of the answer as things stand, by state, within and between laws."""
+        """The variance of the answer before any candidate runs, for each state, within and between laws."""
         return np.array([one.variance for one in self._seen.states]) + self._between(self.overlap)
 
     def after_each(self) -> Array:
@@ -152,7 +152,7 @@ class Knowledge:
         return _Seen(spare, self.forecasts[:, self.first :] - self.forecasts[:, rows] @ whiten.T @ half, tuple(states))
 
     def _own(self) -> Array:
-        """Of each row taken; a run that was chosen stands for itself."""
+        """The own variance of each row and candidate taken; 1 for a chosen candidate."""
         return np.where(np.array(self.taken) < self.first, self.own, 1.0)
 
     @functools.cached_property
@@ -276,8 +276,8 @@ def own_sister(fit: FittedLaw) -> Sister:
 
 
 def own_slopes(goal: Goal, fit: FittedLaw) -> tuple[Array, Array, Array]:
-    """Of the fitted law: d log L / d free parameter at each row over the row's noise, shape (rows, free); the gradient
-    of the answer, shape (free,); and that noise, in units of the noise in the middle of the data."""
+    """Three results for the fitted law: d log L / d free parameter at each row over the row's noise, shape (rows,
+    free); the gradient of the answer, shape (free,); each row's noise, in units of that in the middle of the data."""
     law, inputs = own_sister(fit), fit.model.inputs
     values = as_draw(law.values)
     at = {axis: fit.column(axis) for axis in inputs}

@@ -211,7 +211,7 @@ def pairs_of(data: Sample) -> Array:
 
 
 def names_in(law: Law, names: Sequence[str], every: frozenset[str], option: str) -> list[str]:
-    """Of `every` parameter that is fitted, those that an option names. Raises DeclarationError for others."""
+    """The fitted parameters that an option names, out of `every`. Raises DeclarationError for other names."""
     for name in names:
         if name not in every:
             fitted = next((own for own in law.parameters if own in (f"{name}_pivot", f"log_{name}")), None)

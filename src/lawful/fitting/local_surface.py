@@ -56,7 +56,7 @@ class Surface:
 
 
 def coefficients(settings: int) -> int:
-    """Of a quadratic."""
+    """The number of coefficients of a quadratic in so many settings."""
     return 1 + settings + settings * (settings + 1) // 2
 
 

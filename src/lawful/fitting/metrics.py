@@ -39,8 +39,8 @@ Read = Callable[[Observations, Columns, Asked], Observations]  # rows with the c
 class Metric:
     """One metric.
 
-    chance   of an accuracy, what guessing gives
-    items    how many test items it is of: a number, or the column that holds it
+    chance   the accuracy of guessing
+    items    the number of test items: as a number, or the column that holds it
     """
 
     column: str
@@ -90,12 +90,12 @@ class MetricPrediction:
 class MetricAnswer:
     """The law of one metric; or why there is none.
 
-    fit             of the metric; through the loss: of the metric against the loss of the same runs
+    fit             the fit of the metric; through the loss: the fit of the metric against the loss of the same runs
     through         the metric of the first step, whose law gives the loss
     said            how its columns were read
-    shared_stderr   of an accuracy of known items, at the run where it is largest: what its test items leave open, the
-                    same for all runs and all predictions; more runs do not make it smaller
-    refused         empty where there is a fit
+    shared_stderr   for an accuracy with a known number of items: its error from the choice of test items, at the run
+                    where it is largest. All runs and predictions share it; more runs do not make it smaller
+    refused         the reason why there is no fit; empty if there is one
     """
 
     metric: Metric
@@ -107,10 +107,10 @@ class MetricAnswer:
     said: tuple[str, ...] = ()
 
     def predict(self, interval: Interval = "new_run", **at: float) -> MetricPrediction:
-        """At a size and length, with 95 % intervals.
+        """The metric at a size and length, with 95 % intervals.
 
-        Through the loss the errors of both steps are in them: losses are drawn from the first law, and the metric at
-        each from a draw of the second.
+        Through the loss, the intervals contain the errors of both steps: losses are drawn from the first law, and the
+        metric at each loss from a draw of the second law.
         """
         if self.fit is None:
             raise DeclarationError(f"{self.metric.column}: it has no law: {self.refused}")
@@ -125,7 +125,7 @@ class MetricAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """One answer a metric, in the order in which they were asked."""
+    """One answer for each metric, in the order of the request."""
 
     answers: Mapping[str, MetricAnswer]
     warnings: tuple[Warning, ...]
@@ -162,26 +162,26 @@ def fit_metrics(
         COLUMN, COLUMN:KIND, with the chance level and the number of test items of an accuracy:
         "hellaswag:accuracy@.25#10042"; after # a number, or the column that holds it. KIND is loss, accuracy or number.
     law
-        Of the losses, and of numbers; by default the one that the table can carry.
+        The law of losses and of other numbers (default: the one that the table can determine).
     params, tokens, flops
         The columns' names, as in `read_runs`.
     draws, seed
-        Of the bootstrap, at least 200.
+        Number of bootstrap draws, at least 200, and their seed.
 
     Returns
     -------
     Metrics
-        A metric that cannot be answered says why, and leaves the others as they are.
+        A metric that cannot be answered says why; the others are answered as usual.
 
     Notes
     -----
-    An accuracy is forecast in two steps where a loss stands in the list: the first loss's law, then the accuracy over
+    An accuracy is forecast in two steps if the list has a loss: the first loss's law, then the accuracy over
     the loss of the same runs, c + (1 - c) / (1 + exp(k L - m)) (arXiv:2412.04403, with its ends at chance c and at 1).
     Without a loss it is a sigmoid of compute.
 
-    The items of one test set are the same for all runs. What they leave open moves all accuracies together: the scatter
-    of the runs about the law does not show it. Its standard error is sqrt(p (1 - p) / items) less that scatter, in
-    squares; intervals for other items hold it.
+    All runs share the items of one test set. The error from this choice of items moves all accuracies together, so the
+    scatter of the runs about the law does not show it. Its variance is p (1 - p) / items minus the variance of that
+    scatter; the intervals for other items contain it.
 
     Examples
     --------
@@ -207,8 +207,8 @@ def answer_metrics(
     draws: int = 1000,
     seed: int = 0,
 ) -> Metrics:
-    """As fit_metrics, of rows whose roles `read` finds, for each metric anew: its response, unit and error bars are its
-    own."""
+    """fit_metrics for a table that is read already. `read` finds the columns again for each metric, since each has its
+    own response, unit and error bars."""
     asked = [Metric.parse(text) for text in metrics]
     names = [one.column for one in asked]
     if not asked or len(set(names)) < len(names):
@@ -228,7 +228,7 @@ def answer_metrics(
 
 
 def _expect_own_errors(table: Observations, answers: Mapping[str, MetricAnswer]) -> None:
-    """Raise TableError where one column was read as the standard errors of two metrics: it is of one of them alone."""
+    """Raise TableError if one column was read as the standard errors of two metrics: it can belong to only one."""
     of_column: dict[str, str] = {}
     for name, one in answers.items():
         bars = None if one.fit is None else one.fit.error_bars
@@ -246,8 +246,8 @@ def _is_loss(metric: Metric) -> bool:
 
 
 def _alone(table: Observations, metric: Metric, asked: Sequence[Metric], kept: str | None) -> Observations:
-    """Without the columns of the other metrics but `kept`, which are no settings of the runs, and without runs that
-    lack it."""
+    """The table without the columns of the other metrics (except `kept`), since these are no settings of the runs, and
+    without the runs that lack this metric."""
     others = {one.column for one in asked} - {metric.column, kept}
     others |= {one.items for one in asked if one.items is not None} - {metric.items}
     rows = tuple(
@@ -360,7 +360,7 @@ def _two_steps(
 
 
 def _shared(found: Fit, metric: Metric, value: float) -> float:
-    """Standard error that the items leave in all accuracies alike; 0 where their number is not known."""
+    """The standard error from the choice of items, which all accuracies share; 0 if the number of items is unknown."""
     if metric.items is None or not found.data.response.is_share:
         return 0.0
     items = _number(metric.items)

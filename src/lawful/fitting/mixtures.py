@@ -48,7 +48,7 @@ def refuse_mixtures(observations: Observations) -> None:
 
 
 def _are_cuts_of_one_text(observations: Observations) -> bool:
-    """Judged on the same validation data, and either cut to one size or fitted by their size."""
+    """Whether the runs have the same validation data, and either one size of text or are fitted by it."""
     for name in ("validation_fingerprint", "corpus"):
         found = {row.get(name) for row in observations}
         if len(found) != 1 or found <= {None, ""}:
@@ -58,8 +58,8 @@ def _are_cuts_of_one_text(observations: Observations) -> bool:
 
 
 def _refuse_seconds_of_decays(observations: Observations) -> None:
-    """Until 2026-11 `seconds` of a branch were of its decay alone (there was no seconds_spent): 5 times too few at a
-    decay of a fifth, which turned an exponent of .98 into 1.68."""
+    """Refuse tables from before 2026-11, in which `seconds` of a branch counted its decay alone (there was no
+    seconds_spent). With a decay of a fifth, that is 5 times too few; it turned an exponent of .98 into 1.68."""
     is_own = {"study", "cluster", "steps", "flops"} <= set(observations.columns)
     if not is_own or "seconds" not in observations.roles.values():
         return

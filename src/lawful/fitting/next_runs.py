@@ -257,8 +257,8 @@ def _rows(fit: FittedLaw, candidates: Points, names: Sequence[str | None]) -> Po
 
 
 def _levels(fit: FittedLaw, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Array]:
-    """Of each axis, those at which runs can be done: over its range; of a column that is no count and has no range, as
-    the runs have it, since it may name a choice."""
+    """The levels of each axis at which runs can be done: over its range. A column that is no count and has no range may
+    name a choice, so it keeps the levels of the runs."""
     inputs = fit.model.inputs
     if unknown := set(ranges) - set(inputs):
         raise DeclarationError(f"ranges: {fit.law} reads {', '.join(inputs)}; got {', '.join(sorted(unknown))}.")

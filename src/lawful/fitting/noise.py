@@ -38,7 +38,8 @@ LEAST_SHARE = 0.02  # of a cluster mean's variance under independence that negat
 
 @dataclass(frozen=True)
 class Noise:
-    """Of the residual's own unit (log loss, or loss for l2-raw); matrices are over the free parameters.
+    """The noise of a fit, in the residual's own unit (log loss, or loss for l2-raw); matrices are over the free
+    parameters.
 
     variance_row, variance_cluster   the latter is 0 where every row is its own cluster, and may be below 0
     plain                      covariance if rows were independent
@@ -57,8 +58,8 @@ class Noise:
     of_rows: Array | None = None  # covariance by the rows alone, where a prior is a part of `covariance`
 
     def variance(self, contrast: Array) -> float:
-        """Of a linear combination of the free parameters. Where pairs cancel to the last digit, what is left of it is
-        rounding: it is held above LEAST_PART of what independent rows would have."""
+        """The variance of a linear combination of the free parameters. If pairs cancel to the last digit, the rest is
+        rounding: so the result is at least LEAST_PART of the variance for independent rows."""
         least = max(LEAST_PART * float(contrast @ self.plain @ contrast), 1e-300)
         return max(float(contrast @ self.covariance @ contrast), least)
 
@@ -144,7 +145,7 @@ def pseudo_values(point: Point, residuals: Array) -> Array:
 
 
 def _share_inside(point: Point, rows: Array | slice = slice(None)) -> float:
-    """Of the residuals, those that Huber's function does not clip."""
+    """The share of the residuals that Huber's function does not clip."""
     if point.problem.is_squares:
         return 1.0
     z = np.abs(point.residuals[rows] / point.problem.scale)
@@ -179,7 +180,7 @@ class _Split:
 
 @dataclass(frozen=True)
 class _ByArm:
-    """Of a fit of several arms, whose noise may differ: the variance and degrees of freedom of each arm's residuals.
+    """For a fit of several arms, whose noise may differ: the variance and degrees of freedom of each arm's residuals.
 
     spans   per arm, the basis over its rows times itself: shape (arms, parameters, parameters)
     """

@@ -259,7 +259,7 @@ def _expect_enough(
 
 
 def _refuse_arms(table: Observations, told: Sequence[str]) -> None:
-    """Of a study's table, too: a cell is a sweep of one arm."""
+    """Refuse several arms, also in a study's table: a cell is a sweep of one arm."""
     refuse_arms(table, told)
     column = table.roles.get("arm")
     if column is not None and column not in told and len(arms := set(map(str, table.values(column)))) > 1:

@@ -63,8 +63,11 @@ class Spending:
 
 
 class Optimum(NamedTuple):
-    """Of each draw, shape (draws,). edge: see best_size; growth, fed: d log N* / d log C and d log D* / d log C, over
-    a doubling either way."""
+    """The best size for each draw, shape (draws,).
+
+    edge           see best_size
+    growth, fed    d log N* / d log C and d log D* / d log C, over a doubling in both directions
+    """
 
     size: Array
     edge: Array

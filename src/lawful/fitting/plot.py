@@ -227,7 +227,7 @@ def _levels(fit: FittedLaw, axis: str) -> Array:
 
 
 def _nearest(fit: FittedLaw, axis: str, levels: Array) -> Array:
-    """Of each run, the level that is nearest to its own, on a log scale where there is one."""
+    """For each run: the level nearest to its own, on a log scale if the axis has one."""
     values = fit.column(axis)
     scale = np.log if (levels > 0).all() and (values > 0).all() else np.asarray
     return np.asarray(levels[np.abs(scale(values)[:, None] - scale(levels)).argmin(axis=1)])

@@ -59,7 +59,7 @@ def of_one_run(response: Response, value: float, low: float, high: float, reach:
 
 
 def _about_few(fit: FittedLaw) -> tuple[Warning, ...]:
-    """Of a forecast beyond the data, where no law but the fitted one could have a part in it."""
+    """The warning of a forecast beyond the data that had no other law to average with."""
     if fit.alternatives is not None or not cannot_tell(fit, fit.model):
         return ()
     sentence = (

@@ -96,7 +96,7 @@ class Problem:
         return int(self.loss.shape[-1])
 
     def units(self) -> Array:
-        """Of each parameter: coefficients are losses, shapes are of the order of 1."""
+        """The unit of each parameter: the typical loss for a coefficient, 1 for a shape."""
         return np.repeat([self.typical, 1.0], [len(self.law.coefficients), len(self.law.shapes)])
 
     def levels(self, parameters: Array) -> Array:
@@ -110,13 +110,13 @@ class Problem:
         return away if isinstance(self.relative, float) else away / self.relative
 
     def misfit(self, parameters: Array, weights: Array | None = None) -> Array:
-        """Of each problem at its own parameters, shape (problems,)."""
+        """The misfit of each problem at its own parameters, shape (problems,)."""
         rho = self._rho(parameters)
         known = 0.0 if self.prior is None else self.prior.misfit(parameters)
         return np.asarray((rho if weights is None else weights * rho).sum(-1) + known)
 
     def misfit_of_each(self, candidates: Array, weights: Array) -> Array:
-        """Of every problem at every candidate, shape (problems, candidates): one matrix product."""
+        """The misfit of every problem at every candidate, shape (problems, candidates), as one matrix product."""
         found = np.asarray(weights @ self._rho(candidates).T)
         if self.prior is not None:
             each = replace(self.prior, mean=self.prior.mean[..., None, :])

@@ -53,7 +53,7 @@ def curve_name(one: Published) -> str:
 
 
 def losses_of(one: Published, size: Array | float, tokens: Array | float) -> Array:
-    """Of a published law that has numbers for all of it."""
+    """The losses of a published law whose parameters are all known."""
     tree = replaced(parse(one.law), lambda leaf: In(LETTERS[leaf.name]) if isinstance(leaf, Name) else leaf)
     sizes, lengths = np.broadcast_arrays(np.asarray(size, dtype=float), np.asarray(tokens, dtype=float))
     return np.asarray(_value(tree, {"params": sizes, "tokens": lengths}))

@@ -126,7 +126,7 @@ def _bracket(
 
 
 def _law(found: Sequence[RateBracket], variances: Sequence[float]) -> tuple[OptimumLaw | None, tuple[str, ...]]:
-    """Of the best rate in those of size and tokens that vary over the brackets; None where brackets are too few."""
+    """The law of the best rate, along size and tokens if they vary over the brackets; None if brackets are too few."""
     kept = [i for i, one in enumerate(found) if one.best is not None]
     if not kept or len({found[i].rung.arm for i in kept}) > 1:  # arms may have rates of their own
         return None, ()

@@ -14,7 +14,7 @@ from lawful.storage.layout import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """Of one run, by one question's law.
+    """The forecast of one run by one question's law.
 
     interval       95 %, for the loss of a new run
     runs_fitted    runs that the law was fitted to

@@ -35,8 +35,8 @@ class SpreadSlopes:
     covariance: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     def expected_variance(self, logs: Mapping[str, Array]) -> Array | float:
-        """Of each row, in units of that at the pivot, over all that the slopes may be (the mean of a log-normal); 1
-        where the spread is the same everywhere."""
+        """The expected variance of each row, in units of the variance at the pivot, averaged over the uncertainty of
+        the slopes (the mean of a log-normal). 1 if the spread is the same everywhere."""
         if not self.raw:
             return 1.0
         at = np.stack([logs[axis] for axis in self.raw])

@@ -195,8 +195,8 @@ def _settled(
 
 
 def robust_sigma(point: Point) -> float:
-    """Of residuals on the response's scale: the median absolute one, scaled to a normal's sigma and for the parameters
-    fitted."""
+    """The median absolute residual on the response's scale, scaled to a normal's sigma and for the number of fitted
+    parameters."""
     free, n = int(point.is_free.sum()), len(point.problem.loss)
     return float(1.4826 * np.median(np.abs(point.residuals_log)) * np.sqrt(n / max(n - free, 1)))
 

@@ -36,7 +36,7 @@ class Reach:
     ranges: Mapping[str, tuple[float, float]] | None
 
     def left(self, rows: Sequence[Mapping[str, float | str]]) -> list[dict[str, float]] | None:
-        """Of the points alone, those that were not run yet."""
+        """The points that were not run yet; None if runs are chosen from ranges."""
         if self.ranges is not None:
             return None
         done = Counter((row["params"], row["tokens"]) for row in rows)

@@ -55,7 +55,7 @@ class Sister:
         return float(self.loss(self.values, at)[0]), float(np.sqrt(max(own @ self.covariance @ own, 0.0)))
 
     def log_odds(self, at: Mapping[str, float]) -> tuple[float, float]:
-        """Of a share: the log odds at one point, between the ends of the response, and their standard error."""
+        """The log odds of a share at one point, between the limits of the response, and their standard error."""
         value, error = self._level(at, is_log=False)
         share = float(self.response.share(value))
         return math.log(share / (1 - share)), error / ((self.response.high - self.response.low) * share * (1 - share))
@@ -159,9 +159,10 @@ class Alternatives:
 
     @property
     def parts(self) -> tuple[float, ...]:
-        """Of each law in an answer about the best size. Errors on runs left out do not say whose best size is right:
-        where these decide, each law has as much, also one of hardly any weight. Of 64 planted tables that no law here
-        fits, N* at 10 times the compute lay in the interval in 58; without the laws below .05, in 50."""
+        """The part of each law in an answer about the best size. Errors on left-out runs do not say which best size is
+        right: if the weights come from them, all laws get equal parts, also a law of hardly any weight. Of 64 planted
+        tables that no law here fits, N* at 10 times the compute lay in the interval in 58; without the laws below .05,
+        in 50."""
         if self.growth is None:
             return self.weights
         return (1 / len(self.weights),) * len(self.weights)
@@ -173,7 +174,7 @@ class Alternatives:
         return ", ".join(f"{law.name} {100 * share:.0f} %" for share, law in shares if share > 0.005)
 
     def spread_of_run(self, between_replicates: float | None) -> float:
-        """Of one run's log loss about the curve; none where the interval is one of runs already."""
+        """The standard deviation of one run's log loss about the curve; 0 if the interval is already one of runs."""
         if self.growth is not None:
             return 0.0
         away = self.best.rmse_log * float(np.sqrt(self.rows / max(self.rows - len(self.best.free), 1)))

@@ -68,7 +68,7 @@ def sketch(fit: FittedLaw, width: int = 80) -> str:
 
 
 def _levels(fit: FittedLaw, axis: str | None) -> tuple[list[int], list[float]]:
-    """Of each run the place of its level among those that have a mark; the levels."""
+    """For each run, the index of the marked level nearest to its own; then the marked levels."""
     if axis is None:
         return [0] * len(fit.residuals), [math.nan]
     values = fit.column(axis)

@@ -149,7 +149,7 @@ def ranking_lines(fit: FittedLaw) -> list[str]:
 
 
 def _hundredths(share: float) -> str:
-    """Of two digits, never as a power of ten below a million."""
+    """A share in percent with two digits; no power of ten below a million."""
     return f"{float(f'{100 * share:.2g}'):.7g}"
 
 

@@ -139,7 +139,7 @@ def transfer(
         A table with one row a run: sizes, learning rate, loss; or a folder of the study `transfer`. Rows with columns
         that begin with "change_" are coordinate checks, the other rows are sweeps of the rate.
     along
-        Columns of sizes: those of these that the table has. With two, each slope is at the other held fixed.
+        Columns of sizes; those that the table lacks are skipped. With two, each slope is at the other held fixed.
     by
         Column of the parametrisations; by default `parametrisation`, where the table has it.
     rate, loss

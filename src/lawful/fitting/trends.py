@@ -159,7 +159,7 @@ def _by_signs(added: Array, left: Array, law: Array, data: Sample) -> float:
 
 
 def _F(added: Array, left: Array, dof: int) -> Array:
-    """Of each column of residuals."""
+    """The F statistic of each column of residuals."""
     explained, total = ((added.T @ left) ** 2).sum(0), (left**2).sum(0)
     return np.asarray(explained / added.shape[1] / (np.maximum(total - explained, 1e-300) / dof))
 

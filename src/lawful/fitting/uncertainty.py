@@ -132,7 +132,7 @@ def _in_range(point: Point, ci95: Mapping[str, tuple[float, float]]) -> dict[str
 
 
 def determined(low: float, high: float) -> tuple[float, float]:
-    """Of a positive number that is not known to within DECADES nothing is known."""
+    """The interval, or (0, infinity) for a positive number whose interval spans DECADES or more."""
     return (0.0, math.inf) if low > 0 and not high < low * 10.0**DECADES else (float(low), float(high))
 
 

@@ -1,4 +1,4 @@
-"""Confounds of the learning rate: is it held or smooth in size, and the best of those that were tried."""
+"""Confounds of the learning rate: does it stay equal or follow size smoothly, and is it the best of those tried?"""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lawful.linter.groups import Others, all_but, measures_of_size, values_by_si
 from lawful.schema import Coordinate, Observation, PlannedRun, Severity, Warning
 
 JUMP = 1.5  # the learning rate may leave a smooth power of size by this factor between neighbours
-UNKNOWN_NOISE = 0.0125  # of the loss between seeds, where no rung has two: the most that ladders of small models showed
+UNKNOWN_NOISE = 0.0125  # relative noise between seeds if no rung has two: the largest that small models showed
 FLAT_DRAWS = 20_000  # of brackets in which all rates are equal
 
 
 def rates(rungs: Sequence[PlannedRun]) -> list[Warning]:
     """The peak rate may follow the size smoothly, counted in any way that the plan knows: by all parameters, by those
-    of the embeddings (which go as the width), by a coordinate. One that was set by hand in steps moves the law."""
-    moving = [rung for rung in rungs if rung.learning_rate > 0]  # a rate of 0 is a control that stays as it began
+    of the embeddings (which grow with the width), by a coordinate. A rate set by hand in steps moves the law."""
+    moving = [rung for rung in rungs if rung.learning_rate > 0]  # a run with rate 0 is a control that does not train
     for arm in dict.fromkeys(rung.arm for rung in moving):
         own = [rung for rung in moving if rung.arm == arm]
         by_size = values_by_size(own, lambda rung: rung.learning_rate)
@@ -38,8 +38,8 @@ def rates(rungs: Sequence[PlannedRun]) -> list[Warning]:
 
 def _jump(rungs: Sequence[PlannedRun], measure: Callable[[PlannedRun], Coordinate]) -> tuple[float, int, float]:
     """The largest factor by which the rate leaves a smooth function of a measure of size between neighbours, and
-    where; then the largest between rungs of one measure. The slope of the logarithm may bend: it lies between the
-    slopes beside it, and at an end, where they lead to."""
+    where; then the largest between rungs of one measure. The slope of the logarithm may change: it may lie anywhere
+    between the slopes of its neighbours, and at an end between its neighbour's and their linear extrapolation."""
     rates: dict[float, list[float]] = defaultdict(list)
     for rung in rungs:
         rates[float(measure(rung))].append(math.log(rung.learning_rate / (rung.bracket or 1.0)))
@@ -61,7 +61,7 @@ def _jump(rungs: Sequence[PlannedRun], measure: Callable[[PlannedRun], Coordinat
 
 
 def brackets(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[Warning]:
-    """Around each bracketed run, its best rate: where that is another one, or at an edge, the rate of the whole ladder
+    """Find the best rate of each bracket: if it is not the rate used, or is at an edge, the rate of the whole ladder
     is in doubt. A run that diverged is worse than any other."""
     losses: dict[str, float] = {}
     for row in rows:
@@ -132,9 +132,9 @@ def brackets(rungs: Sequence[PlannedRun], rows: Sequence[Observation]) -> list[W
 
 
 def _largest_gain(others: Sequence[int], dof: int) -> float:
-    """By how many standard deviations of a run the best of each bracket's other rates beats the one used, in the
-    bracket where that is most, in 5 % of studies whose brackets are all flat. `dof` is of the estimated deviation; 0:
-    it is known. Without it, one seed at a flat bracket said "not at it" in 63 % of studies."""
+    """The gain, in standard deviations of a run, that the best other rate of any bracket exceeds in only 5 % of studies
+    whose brackets are all flat. `dof` belongs to the estimated deviation; 0: it is known. Without this limit, one seed
+    at a flat bracket said "not at it" in 63 % of studies."""
     if not others:
         return math.inf
     rng = np.random.default_rng(0)
@@ -158,7 +158,7 @@ def seed_spread(rungs: Sequence[PlannedRun], losses: Mapping[str, float]) -> tup
 
 
 def schedule(rung: PlannedRun) -> str:
-    """Its shape, and what of it must be one in a ladder."""
+    """The schedule's shape, with the settings that must be equal along a ladder."""
     named = (("decay", rung.decay_fraction), ("floor", rung.rate_floor))
     settings = [f"{name} {value:g}" for name, value in named if value is not None]
     return f"{rung.schedule} ({', '.join(settings)})" if settings else rung.schedule

@@ -23,7 +23,7 @@ _OF_RUN = {
     "batch_tokens": re.compile(rf"^Total batch size {_NUMBER} =>", re.MULTILINE),
 }
 _VALIDATION = re.compile(rf"Step (\d+) \| Validation bpb: ({_NUMBER}|nan|inf)\s*", re.IGNORECASE | re.ASCII)
-# what looks like one; at the end of a log stands the lowest of all, again
+# a line that looks like a validation; the log's last line repeats the lowest, and is none
 _LIKE_IT = re.compile(r"Step.*bpb|.*\|.*bpb|(?!Minimum).*validation bpb", re.IGNORECASE)
 _OF_STEP = re.compile(r"Step ?[^|]{1,9}\|(?! CORE metric)")
 

@@ -102,7 +102,8 @@ def _not_certified(fit: Fit) -> list[str]:
 
 
 def comparison_tables(answer: Answer) -> list[Table]:
-    """Of the arms: what may explain how they differ, the differences in exponents, how much one needs of another's."""
+    """Tables about the arms: possible explanations of their differences, differences in exponents, and how much of an
+    input one arm needs relative to another."""
     if answer.comparison is None:
         return []
     made = [_explanations(answer.comparison), _differences(answer.comparison), _multipliers(answer.comparison)]

@@ -38,7 +38,7 @@ from lawful.schema import Observation
 
 
 def arm_charts(evidence: Evidence) -> list[Chart]:
-    """Of each question that compares arms along one axis: every arm's runs and law, or its means at each level."""
+    """The charts of each question that compares arms along one axis: every arm's runs with its law or its means."""
     made = []
     for answer in evidence.answers:
         if answer.paired:
@@ -53,7 +53,7 @@ def arm_tables(answer: Answer) -> list[Table]:
 
 
 def in_words(evidence: Evidence) -> list[tuple[str, str]]:
-    """What each question about the arms came to: (what it asks, its answer). Empty where fewer than two were asked."""
+    """(what it asks, its answer) for each question that compares arms. Empty if there are fewer than two."""
     asked = [answer for answer in evidence.answers if answer.crossings or answer.paired]
     if len(asked) < 2:
         return []
@@ -96,7 +96,7 @@ def text_table(evidence: Evidence) -> Table:
         return Table(title="", header=(), rows=())
     cells: dict[tuple[str, ...], list[Observation]] = {}
     for row in evidence.finished:
-        at = {  # a coordinate of other rungs alone, such as a bracket's rate, is empty here
+        at = {  # empty cells are coordinates of other rungs, such as a bracket's learning rate
             name.removeprefix("at_"): value
             for name, value in row.items()
             if name.startswith("at_") and name != "at_seed" and value not in (None, "")
@@ -369,7 +369,7 @@ def _marks(arm: str, rows: Sequence[Observation], column: str, loss: str, index:
 
 
 def _axis_column(answer: Answer) -> str | None:
-    """The column of the law's one axis, as the question has it."""
+    """The column that the question names for the law's one axis."""
     question = answer.question
     crossed = (pair.crossing.axis for pair in answer.crossings if pair.crossing)
     axis = next(crossed, "") or (question.law if isinstance(question.law, str) else "").rpartition(":")[2]

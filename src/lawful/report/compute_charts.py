@@ -77,7 +77,7 @@ class Compute:
 
     @functools.cached_property
     def curves(self) -> list[tuple[np.ndarray, Curve]]:
-        """Of every budget that several sizes share: its rows and its lowest point."""
+        """For every budget with several sizes: its rows and its lowest point."""
         runs = Runs(self.flops, self.size, self.tokens, self.loss, "recorded" if self.is_exact else "C = 6 N D")
         found = [(group, curve_of(runs.take(group), "interpolate")) for group in budgets_of(self.flops)]
         several = [one for one in found if len(np.unique(self.size[one[0]])) >= 3]

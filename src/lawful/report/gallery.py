@@ -343,7 +343,7 @@ def _training(evidence: Evidence) -> Chart | None:
 
 
 def _spread(runs: Sequence[PlannedRun], statuses: Mapping[Cell, Cell]) -> list[PlannedRun]:
-    """Of many runs MOST_COURSES, evenly spread in their order, and those that diverged or failed, at most as many."""
+    """At most MOST_COURSES runs, evenly spread in their order, and at most as many that diverged or failed."""
     if len(runs) <= MOST_COURSES:
         return list(runs)
     odd = [planned for planned in runs if statuses.get(planned.run) in ("diverged", "failed")][:MOST_COURSES]

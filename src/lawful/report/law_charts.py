@@ -48,7 +48,7 @@ MOST_WIDE_BANDS = 4  # curves of a chart up to which the bands of a new run can 
 
 
 def question_charts(evidence: Evidence, answer: Answer) -> list[Chart]:
-    """Of one question: the law against each of its axes, against compute, its forecasts, its residuals."""
+    """The charts of one question: the law against each of its axes, against compute, its forecasts, its residuals."""
     curve = law_curve(answer)
     rows = fitted_rows(evidence, answer)
     held = held_out_rows(evidence, answer)

@@ -71,12 +71,12 @@ def metric_name(curve: LawCurve, column: str) -> str:
 
 
 def scale_of(curve: LawCurve) -> charts.Scale:
-    """Of an axis of the metric: what may be 0, or below it, has no logarithm."""
+    """The scale of the metric's axis: linear if the metric may be 0 or negative."""
     return "log" if curve.response.is_log else "linear"
 
 
 def _own_title(column: str) -> str:
-    """Of a column of someone else's table: val_loss is a loss."""
+    """The title for a column of a user's table; val_loss is a loss."""
     return f"Loss ({column})" if "loss" in column.lower() else column.replace("_", " ")
 
 

@@ -140,7 +140,7 @@ def _compared(answer: Answer) -> Html | None:
 
 
 def _held_out(evidence: Evidence, answer: Answer) -> Html | None:
-    """Of a comparison: the forecasts of its arms, together."""
+    """The forecasts of all arms of a comparison, in one table."""
     both = (answer, *evidence.arms_of(answer))
     asked, added = [one for one in both if one.held_out], [one for one in both if one.added]
     if not asked and not added:

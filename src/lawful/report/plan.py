@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _STYLES = ("red", "yellow", "dim")
-MOST_CORPORA = 2  # whose epochs are named; a study of the size of the text has dozens
+MOST_CORPORA = 2  # no epochs are shown for more; a study of text sizes has dozens
 
 
 def plan_table(plan: StudyPlan) -> Group:
@@ -50,7 +50,7 @@ def _training(plan: StudyPlan) -> Table:
 
 
 def _commands(plan: StudyPlan) -> Table:
-    """Each command whole, under its rung and counts: nobody can judge one that was cut."""
+    """Each command in full, under its rung and counts; a shortened command cannot be checked."""
     from rich.table import Table
     from rich.text import Text
 
@@ -99,7 +99,7 @@ def _plan_of(plan: StudyPlan, *shown: Table) -> Group:
 
 
 def _without_seeds(runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
-    """Runs that differ in their seed alone, in the plan's order; apart where anything shown differs."""
+    """Groups of runs that differ only in their seed and have equal values in every column, in the plan's order."""
     groups: dict[tuple[str | int | float, ...], list[PlannedRun]] = {}
     for one in runs:
         shown = (one.params_total, one.tokens, one.flops, one.learning_rate, one.batch_tokens)
@@ -108,7 +108,7 @@ def _without_seeds(runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
 
 
 def _coordinates(planned: PlannedRun, arm: str | None) -> str:
-    """size=64, gelu: the arm by its value alone; the seed apart, and the tokens, which have a column of their own."""
+    """For example "size=64, gelu": the coordinates without seed and tokens, and the arm without its name."""
     at = {name: value for name, value in planned.at.items() if name not in ("seed", "tokens", arm)}
     named = [text for text in (tables.coordinates(at), planned.arm if arm else "") if text]
     return ", ".join(named) or planned.rung
@@ -142,7 +142,7 @@ def _totals(plan: StudyPlan) -> str:
 
 
 def _epochs(plan: StudyPlan) -> str:
-    """How long an epoch is. Of corpora that are read more than once the note repeated-data says it."""
+    """The length of an epoch of each corpus that no run repeats (the note repeated-data gives it for the others)."""
     longest: dict[str, int] = {}
     for planned in plan.runs:
         longest[planned.corpus] = max(planned.tokens, longest.get(planned.corpus, 0))

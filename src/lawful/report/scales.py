@@ -156,7 +156,7 @@ def thinned(texts: Sequence[str], room: int) -> set[int]:
 
 
 def apart(shares: Sequence[float], kept: set[int], gap: float) -> set[int]:
-    """Of these labels those that do not run into the next one: from the right, `gap` of the axis apart."""
+    """The labels that do not touch the next one: chosen from the right, at least `gap` of the axis apart."""
     chosen: list[int] = []
     for index in sorted(kept, reverse=True):
         if not chosen or shares[chosen[-1]] - shares[index] >= gap:

@@ -142,7 +142,7 @@ def first_facts(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _kind_of(evidence: Evidence, sentence: str) -> str:
-    """Of the severest of several more doubts."""
+    """The kind of a severe doubt, as `: kind`; empty if it is none of the severe ones."""
     code = next((one.code for one in evidence.severe if sentence.endswith(one.sentence)), "")
     return f": {KINDS.get(code, code.replace('_', ' ').replace('-', ' '))}" if code else ""
 

@@ -214,7 +214,7 @@ def read_people(home: Store) -> PeopleErrors | None:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderCost:
-    """Of a size: the seconds to read one window on one thread, and the bytes of its weights as they were trained."""
+    """The cost of one size: the seconds to read one window on one thread, and the bytes of the trained weights."""
 
     params: int
     seconds: float

@@ -22,8 +22,8 @@ CORE_RATIO, FULL_RATIO, EMBEDDING_RATIO, HEAD_SIZE = 5.0, 2.4, 0.2, 32
 def _families(
     looped: int, core: tuple[int, ...], full: tuple[int, ...], mlp: tuple[int, ...], decoder: tuple[int, ...]
 ) -> dict[str, Family]:
-    """Of one size: looped width; core (width, heads, mlp_width); full the same, 3 layers; mlp (embedding width, width,
-    depth); decoder (width, depth, heads)."""
+    """The families at one size. looped: a width; core: (width, heads, mlp_width); full: as core, with 3 layers; mlp:
+    (embedding width, width, depth); decoder: (width, depth, heads)."""
     equilibrium = partial(Equilibrium, vocab_size=VOCABULARY, context=128)
     return {
         "looped_mlp": equilibrium(variant="looped_mlp", width=looped, window=8),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from music21.stream import Stream
 
 Quarters: TypeAlias = Fraction | float
-TICKS = 480  # in a quarter: what notation is written with; sixteenths, triplets and quintuplets are whole
+TICKS = 480  # in a quarter note: sixteenths, triplets and quintuplets are whole numbers of ticks
 
 
 def notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
@@ -42,12 +42,12 @@ def notation_pieces(source: Source, kind: str) -> Iterator[Piece]:
     try:
         text = content.decode("utf-16" if is_utf16 else "utf-8")
     except UnicodeDecodeError:
-        text = content.decode("latin-1")  # which any bytes are
+        text = content.decode("latin-1")  # any bytes are valid latin-1
     yield _notated(source.name, text, kind)
 
 
 def _tunes(text: str) -> list[str]:
-    """The tunes of an ABC book, each with what stands above the first; they begin with X:."""
+    """The tunes of an ABC book; each begins with X:, and the text above the first is put before every one."""
     parts = re.split(r"(?m)^(?=X:)", text)
     tunes = [part for part in parts if re.search(r"(?m)^K:", part)]
     if not tunes:

@@ -34,8 +34,8 @@ class Piece:
 class Written(Piece):
     """The longest piece of a run, and statistics of all that it wrote (analyses/samples.py: `statistics`, `nearness`).
 
-    pieces      all that it wrote, but the longest
-    prompted    what it made of the beginnings of validation pieces, which stand first in each
+    pieces      all other pieces that it wrote
+    prompted    its continuations of the beginnings of validation pieces; each starts with that beginning
     """
 
     run: str
@@ -50,8 +50,8 @@ class Written(Piece):
 
 @dataclass(frozen=True, kw_only=True)
 class RealPieces:
-    """Validation pieces, each cut to as many tokens as a sample has. How near they come to validation pieces is told of
-    as many training pieces as a run wrote."""
+    """Validation pieces, each cut to as many tokens as a sample has. Their nearness to validation pieces is
+    measured on as many training pieces as a run wrote."""
 
     pieces: NaturalInt
     statistics: dict[str, AnyFloat]
@@ -59,7 +59,7 @@ class RealPieces:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesRecord:
-    """`of`: the runs that were to write. prompt_tokens: of each beginning that was given."""
+    """`of`: the runs that should write. prompt_tokens: the length of each given beginning."""
 
     of: tuple[str, ...] = ()
     draw: DrawRecord
@@ -71,5 +71,5 @@ class SamplesRecord:
 
 
 def read_samples(store: Store) -> SamplesRecord | None:
-    """None where no model wrote."""
+    """The record of the folder; None if no model wrote."""
     return decode(read_json(store.samples), SamplesRecord, store.samples) if store.samples.exists() else None

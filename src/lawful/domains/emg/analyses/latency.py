@@ -25,7 +25,7 @@ LEAST_PASSES, MOST_PASSES, SECONDS = 3, 25, 1.0
 
 class Latency(Analysis):
     def before_fit(self, folder: Path, say: Callable[[str], None], own: Callable[[], str | None]) -> None:
-        """Of a study of typing, once: every size that is there. Left out where torch is not here."""
+        """Measure each size of a study of typing, once. Without torch, say so and measure nothing."""
         if not any(planned.family == "CtcEncoder" for planned in Store(folder).read_study().runs):
             return
         try:

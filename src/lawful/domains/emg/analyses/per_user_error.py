@@ -227,8 +227,12 @@ def _near_best(
     sizes: np.ndarray,
     users: int,
 ) -> NearBest:
-    """Of the fit and of its draws: laws, alpha and log N_half; rates, measured, [draws, sizes]. sizes: all that were
-    trained, ascending."""
+    """The size that is nearly the best, with its interval. laws and rates: of the fit, then of its draws.
+
+    laws     (alpha, log N_half)
+    rates    measured error rates, shape (draws, sizes)
+    sizes    every trained size, ascending
+    """
     needed = []
     for alpha, log_half in laws:
         within = _predicted(alpha, log_half, sizes[-1:])[:, 0] + points / 100

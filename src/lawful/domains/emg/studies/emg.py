@@ -266,7 +266,10 @@ def large(
 
 
 def transformer(width: int, shape: Shape, *, is_large: bool) -> CtcEncoder:
-    """Of a shape (depth, heads, feed-forward); large: at 125 Hz, with the front end of 384 that all published have."""
+    """An encoder of a shape (depth, heads, feed-forward).
+
+    is_large    at 125 Hz, with the front end of width 384 that all published ones have
+    """
     depth, heads, mlp_width = shape
     if is_large:
         return CtcEncoder(width=width, depth=depth, heads=heads, mlp_width=mlp_width)

@@ -25,7 +25,7 @@ from lawful.storage.cache import cache_folder
 from lawful.token_data import IGNORED, Batch, TokenData, spooled
 from lawful.tokenizers import Tokenizer
 
-# Old enough to be free, by whoever wrote them down; files whose own notice reserves rights are left out all the same.
+# Composers and collections in the public domain. A file whose own notice reserves rights is still left out.
 FREE = (
     "airdsAirs",
     "bach",
@@ -45,21 +45,21 @@ FREE = (
     "verdi",
     "weber",
 )
-# folders of the user's own splits; OUTSIDE: beside them
+# names of folders with the user's own splits
 FOLDERS = {"test": ("test",), "validation": ("val", "valid", "validation", "dev"), "train": ("train",)}
-OUTSIDE = "outside"
-FORESEEN = ("too short", "too long", "duplicate", "empty")  # pieces left out as the declaration says
-MOST_COMMON = 500  # a run of steps found in so many pieces (a repeated note) says nothing about kinship
-ALIKE, ALIKE_BY_NAME = 0.5, 0.2  # share of a contour in common, from which two pieces are one; under the same title
+OUTSIDE = "outside"  # the split of files that are in none of these folders
+FORESEEN = ("too short", "too long", "duplicate", "empty")  # reasons that follow from the declaration
+MOST_COMMON = 500  # a run of steps in more pieces than this (a repeated note) does not show that two are the same
+ALIKE, ALIKE_BY_NAME = 0.5, 0.2  # two pieces are the same from this common share of contour; with equal titles
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Music(TokenCorpus):
-    """Pieces one after another, each behind the tokenizer's mark. --data names a folder, a file or an archive of MIDI,
+    """Pieces in a row, with the tokenizer's mark before each. --data names a folder, a file or an archive of MIDI,
     ABC, MusicXML, Humdrum or token files (JSON or JSONL with `tokens` or `token_ids`); without it, music21's own are
-    read. Token numbers are music where MidiTok's tokenizer.json lies beside them or one folder above; with the
-    tokenizer Given they are plain symbols.
+    read. Token numbers are read as music if MidiTok's tokenizer.json is in their folder or one folder
+    above; with the tokenizer Given they are plain symbols.
 
     collections          folders of music21's corpus to read where no --data is given
     validation_share     of the pieces; a hash of the piece decides, and each split gets at least one. Where --data has
@@ -68,8 +68,8 @@ class Music(TokenCorpus):
     min_notes            shorter pieces are left out
     max_notes            longer ones too
     layout               how windows become rows: "packed" holds pieces side by side, "padded" has a row for each part
-                         of a piece, filled up with targets that do not count. The targets of a step are the same; so is
-                         the loss, in a family that knows where a piece starts (`separator`)
+                         of a piece, filled up with targets that do not count. Both have the same targets in a step, and
+                         the same loss if the family reads where a piece starts (`separator`)
     """
 
     name: ClassVar[str] = "music"
@@ -175,7 +175,7 @@ class Music(TokenCorpus):
         )
 
     def _terms(self, data: Path | None) -> dict[str, Fact]:
-        """What is known of the pieces' licence and source."""
+        """The licence and the source of the pieces, as far as they are known."""
         if data is not None:
             return {"notices": (), "licence": self.of_users, "source": "--data"}
         notices = [NOTICES[name] for name in self.collections if name in NOTICES]
@@ -194,7 +194,7 @@ class Music(TokenCorpus):
         return self._folder(fingerprint).with_suffix(".left_out.jsonl")
 
     def remarks(self, *, fingerprint: str | None = None, data: Path | None = None) -> list[str]:
-        """Every piece that is in no split, with its reason; those that nothing in the declaration leaves out first."""
+        """Every piece that is in no split, with its reason; pieces that the declaration leaves out come last."""
         path = self.left_out_file(fingerprint) if fingerprint is not None else None
         if path is None or not path.exists():
             return []
@@ -202,8 +202,9 @@ class Music(TokenCorpus):
         return [f"left out: {row['piece']}: {row['reason']}" for row in rows]
 
     def _read(self, files: Sequence[Path], *, is_own: bool, progress: Progress) -> Iterator[ReadPiece]:
-        """Every piece of the files, in their order; by several processes, and from the cache where it was read once."""
-        # symbols are learned later, so that what was read serves every vocabulary
+        """Every piece of the files, in their order. Several processes read them; a piece that was read
+        before comes from the cache."""
+        # symbols are learned later, so that one cache serves every vocabulary
         base = replace(self.tokenizer, learned=0) if isinstance(self.tokenizer, Remi) else self.tokenizer
         return read_files(
             files, base, cache_folder() / "corpora" / self.name / "read", is_own=is_own, progress=progress
@@ -232,7 +233,7 @@ class Music(TokenCorpus):
         return kept, left_out
 
     def _split(self, pieces: Sequence[ReadPiece]) -> dict[str, list[ReadPiece]]:
-        """By a hash of each piece's own tokens, so that other files beside it move nothing."""
+        """Split by a hash of each piece's own tokens, so that a new file does not move another piece."""
         ranked = sorted(pieces, key=lambda piece: piece.place)
         num_test = max(1, sum(piece.place < self.test_share for piece in ranked))
         held = self.test_share + self.validation_share
@@ -310,7 +311,7 @@ def _unforeseen(left_out: Sequence[ReadPiece]) -> list[tuple[str, str]]:
 
 
 def _split_folders(data: Path | None) -> dict[str, Path]:
-    """The folders train, val and, where there is one, test in `data`; none where it has not the first two."""
+    """The folders train, val and, where there is one, test in `data`; none if train or val is missing."""
     found = {
         split: data / name
         for split, names in FOLDERS.items()
@@ -321,7 +322,7 @@ def _split_folders(data: Path | None) -> dict[str, Path]:
 
 
 def _by_split(files: Sequence[Path], folders: Mapping[str, Path]) -> Iterator[tuple[str, list[Path]]]:
-    """What is held out comes first: of two files with the same piece, that of the training set is left out."""
+    """Held-out splits come first: if two files have the same piece, the training set loses it."""
     if not folders:
         yield "", list(files)
         return
@@ -342,7 +343,8 @@ def _as_given(pieces: Sequence[ReadPiece], folders: Mapping[str, Path]) -> dict[
 
 
 def _twin(piece: ReadPiece, kept: Sequence[ReadPiece], known: Mapping[int, Sequence[int]]) -> ReadPiece | None:
-    """The first kept piece that is the same one: equal tokens, or enough of the contour, less under the same title."""
+    """The first kept piece that is the same one: equal tokens, or enough common contour (less if the titles are
+    equal)."""
     shared: Counter[int] = Counter()
     for value in piece.sketch:
         others = known.get(value, ())

@@ -17,7 +17,7 @@ TITLE = "A fair die"
 
 
 class Faces(Section):
-    """What a model would pay that knew nothing but the number of faces."""
+    """The loss of a model that knows only the number of faces."""
 
     after = "baselines"
 
@@ -26,7 +26,7 @@ class Faces(Section):
         if corpus is None:
             return None  # a study of something else
         faces = corpus.vocabulary
-        said = f"Who knows only that there are {faces} faces pays {math.log(faces):.3f} nats a throw."
+        said = f"A model that knows only that there are {faces} faces pays {math.log(faces):.3f} nats a throw."
         return Content(html=tag("section", tag("h2", TITLE), tag("p", said), id="dice"), markdown=(f"## {TITLE}", said))
 
     def example(self, folder: Path) -> None:
