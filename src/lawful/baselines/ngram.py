@@ -157,7 +157,7 @@ class _Distinct:
 
 
 def _distinct(keys: np.ndarray, num_possible: int) -> _Distinct:
-    """By a table where the possible keys are few, which is five times faster than sorting; else by sorting."""
+    """The distinct keys: by a table if few keys are possible (five times faster), else by sorting."""
     if num_possible > 4 * len(keys):
         found, example, place, count = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         return _Distinct(keys=found, count=count, example=example, place=place)

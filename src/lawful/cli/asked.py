@@ -145,7 +145,7 @@ class Source:
 
     @property
     def has_options(self) -> bool:
-        """Something other than where the rows are is told."""
+        """Whether any option besides the source is given."""
         usual = {field.name: field.default for field in dataclasses.fields(Source)}
         return any(getattr(self, name) not in (value, []) for name, value in usual.items() if name != "source")
 
@@ -172,7 +172,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Source):
-    """And what is asked of them. A study's folder answers both by a question it declares."""
+    """The rows, and the question to them. A study's folder gives both, by a question that it declares."""
 
     question: Annotated[
         str | None,
@@ -230,7 +230,7 @@ class Table(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(Table):
-    """And how a law is fitted to them."""
+    """The rows, the question, and how a law is fitted."""
 
     law: LawName = None
     x: Axis = None
@@ -244,12 +244,12 @@ class Fitted(Table):
 
     @property
     def is_told(self) -> bool:
-        """Something other than the study's own questions is asked."""
+        """Whether an option asks for something else than the study's own questions."""
         return bool(self.law or self.x or self.where)
 
     @property
     def is_as_declared(self) -> bool:
-        """Nothing but draws and their seed is told: a study's folder answers with all its questions, as they are."""
+        """Whether no option but --draws and --seed is given: then a study's folder answers all its own questions."""
         usual = {field.name: field.default for field in dataclasses.fields(self)}
         told = {name for name, value in usual.items() if getattr(self, name) not in (value, [])}
         return self.is_study and told <= {"source", "draws", "seed"}

@@ -24,7 +24,7 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Where the raw text lies, if you have it: a file or its folder.")
 ]
 
-SHOWN_REMARKS = 20  # of prepared data, at once
+SHOWN_REMARKS = 20  # remarks that `prepare` prints; `verify` prints all
 QUIET_SECONDS = 2.0  # shorter work is not worth a line
 
 
@@ -114,8 +114,8 @@ def _show_remarks(remarks: list[str]) -> None:
 
 
 def show_progress() -> Callable[[str, float], None]:
-    """A report for work that may be long: silent for two seconds, then a line on standard error that is kept fresh
-    (a new line every ten seconds where that is no terminal)."""
+    """A progress report for work that may be long: silent for two seconds, then one line on standard error that is
+    updated (without a terminal: a new line every ten seconds)."""
     started = time.monotonic()
     shown = started
     is_terminal = sys.stderr.isatty()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 WORDS: dict[str, str] = {
     # axes
-    "N": "Parameters of a model (params). Which are counted, the table says: with or without embeddings.",
+    "N": "Parameters of a model (params); the table says whether embeddings are counted.",
     "D": "Training tokens (tokens), repeats counted.",
     "C": "Training compute in FLOPs (flops); 6 N D where the table does not have it.",
     "U": "Unique training tokens (unique_tokens).",
-    "L": "The loss, in the unit of the table's.",
+    "L": "The loss, in the table's unit.",
     "6 N D": "Training compute: 2 FLOPs forward and 4 backward for each parameter and token.",
     "tokens per parameter": "D / N. About 20 where compute is spent best, by arXiv:2203.15556.",
     # parameters
@@ -66,9 +66,9 @@ WORDS: dict[str, str] = {
     "arm": "One of the things that are compared, such as an architecture.",
     "factor": "Arms that differ by a factor need a constant share more of size, data or compute at every scale.",
     "exponents agree": "A difference of exponents that would matter is excluded at 5 %.",
-    "exponents differ": "That the exponents are the same is excluded at 5 %.",
+    "exponents differ": "Equal exponents are excluded at 5 %.",
     "not decided": "The data neither show it nor exclude it.",
-    "no difference shown": "That one law serves all arms is not excluded. It is no proof that they are alike.",
+    "no difference shown": "The data do not exclude one law for all arms. This does not prove that the arms are equal.",
     "coefficients differ": "A constant factor is enough to explain the difference; another floor alone is excluded.",
     "the floor differs": "Another floor is enough to explain the difference; a factor alone is excluded.",
     "the arms differ": "They differ, and several explanations are left, or none of the simple ones.",

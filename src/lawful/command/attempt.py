@@ -313,7 +313,7 @@ def _is_measurement(value: float) -> bool:
 
 
 def echo(line: bytes) -> None:
-    """To standard error, as it came."""
+    """Write the line to standard error, unchanged."""
     with contextlib.suppress(OSError):
         sys.stderr.buffer.write(line + b"\n")
         sys.stderr.buffer.flush()

@@ -16,7 +16,7 @@ MOST_BYTES = 2**28  # of a file that is hashed because the command names it
 
 
 class Code:
-    """The state of a folder's code, as it is when this is made."""
+    """The state of a folder's code at the time when this object is made."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,11 +27,11 @@ class Code:
         self._known: dict[tuple[str, ...], str] = {}
 
     def of(self, words: Sequence[str]) -> str:
-        """The commit, with a hash of what differs from it; where the folder is in no repository, a hash of the files
-        that the command names. Empty where there is neither.
+        """The commit, with a hash of what differs from it. If the folder is in no repository: a hash of the files that
+        the command names. Empty if there is neither.
 
-        Files that git does not know are left out, since training writes some; those that the command names are not, in
-        the repository or outside of it.
+        Files that git does not track are left out, since training writes some. Files that the command names are always
+        counted, in the repository or outside of it.
         """
         named = self._named(words)
         key = tuple(str(path) for path in named)
@@ -42,7 +42,7 @@ class Code:
     def _state(self, named: Sequence[Path]) -> str:
         if not self.commit:
             return f"files {self._digest(named)}" if named else ""
-        inside = [path for path in named if self._is_inside(path)]  # git refuses a list with any other
+        inside = [path for path in named if self._is_inside(path)]  # git refuses a list that has a path outside
         unknown = _git(self.folder, "ls-files", "--others", "-z", "--", *map(str, inside)) if inside else b""
         others = {Path(os.fsdecode(name)) for name in unknown.split(b"\0")}
         named = [path for path in named if path not in inside or path in others]
@@ -57,9 +57,9 @@ class Code:
         return Path(os.path.abspath(self.folder / path)).is_relative_to(self._top)
 
     def _named(self, words: Sequence[str]) -> list[Path]:
-        """The files that stand in the folder by a name that is a word of the command."""
+        """The words of the command that are names of files in the folder."""
         found = []
-        texts = [*words, *" ".join(words).split()]  # the latter of a text for a shell
+        texts = [*words, *" ".join(words).split()]  # one word may itself be a text for a shell
         for word in dict.fromkeys([*texts, *(text.partition("=")[2] for text in texts)]):  # --config=small.yaml
             try:
                 if word and not os.path.isabs(word) and (self.folder / word).is_file():

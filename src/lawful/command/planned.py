@@ -19,7 +19,8 @@ _UNKNOWN = (
 def planned_command(
     run: CommandRun, *, label: str, at: Mapping[str, Coordinate], held_out: bool, arm: str, seed: int
 ) -> PlannedRun:
-    """The rung's record in the plan. A count that only the run tells stands in `unknown`, whatever its field holds."""
+    """The rung's record in the plan. A count that is known only after the run is named in `unknown`; its
+    field then means nothing."""
     known = run.known
     has_both = "params" in known and "tokens" in known
     lacking = _COUNTS - {COLUMNS[name] for name in known}
@@ -60,8 +61,8 @@ def planned_command(
 
 
 def number_columns(runs: Sequence[tuple[CommandRun, bool]]) -> set[str]:
-    """What every command is given beforehand or tells at its end. Of those that are held out (the second of each pair),
-    a count must be known beforehand, since the forecast is written before they begin."""
+    """The columns that every command has, known before the run or read at its end. For a held-out command (the second
+    of each pair is true), a count must be known before, since its forecast is written before it begins."""
     told = [{*run.known, *run.measured} for run, _ in runs]
     columns = {COLUMNS[name] for name in set.intersection(*told)} | {"seconds"}
     if all({"params", "tokens"} <= names for names in told):

@@ -1,4 +1,4 @@
-"""The checklist of "(Mis)Fitting scaling laws" (arXiv:2502.18969), answered from what was recorded; the rest open."""
+"""The checklist of "(Mis)Fitting scaling laws" (arXiv:2502.18969), answered from the records of a fit and a study."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lawful.laws import Array, Term
 
 @dataclass(frozen=True)
 class Local:
-    """The misfit around a point: value, gradient, exact Hessian, and where it was asked for the majorant."""
+    """The misfit around a point: value, gradient, exact Hessian, and the majorant if it was asked for."""
 
     misfit: Array
     gradient: Array
@@ -32,7 +32,7 @@ class Local:
             self.above[chosen] = other.above
 
     def where(self, is_down: Array, there: Local) -> Local:
-        """`there` for the problems that went down."""
+        """`there` for the problems whose misfit fell, else the present point."""
         above = None
         if self.above is not None and there.above is not None:
             above = np.where(is_down[:, None, None], there.above, self.above)
@@ -117,7 +117,7 @@ def local(
 
 
 def majorant(problem: Problem, theta: Array, weights: Array | None, room: Room | None = None) -> Array:
-    """The reweighted Gauss-Newton matrix: never indefinite, and above the Hessian wherever the law is straight."""
+    """The reweighted Gauss-Newton matrix: never indefinite, and at least the Hessian wherever the law is linear."""
     law = _levels(problem, theta, room)
     soft = np.ones_like(law.level) if weights is None else weights
     if not problem.is_squares:
@@ -139,8 +139,8 @@ def slopes_of_each(problem: Problem, parameters: Array) -> Array:
 
 
 def negligible(problem: Problem, parameters: Array, share: float) -> Array:
-    """The change of each parameter that matters nowhere: of a coefficient, one that no row's loss feels by more than a
-    share of the typical loss (a steep term may be tiny at the pivot and large at the smallest size)."""
+    """The change of each parameter that is too small to matter. For a coefficient, it changes no row's loss by more
+    than a share of the typical loss (a steep term may be tiny at the pivot and large at the smallest size)."""
     number = len(problem.law.coefficients)
     largest = np.abs(_levels(problem, parameters[None]).slope[:number, 0]).max(axis=1)
     felt = np.concatenate([np.maximum(largest, 1e-300), np.ones(len(problem.law.shapes))])
@@ -155,15 +155,15 @@ def largest_of_interest(problem: Problem, parameters: Array, losses: float) -> A
 
 
 class Room:
-    """Working arrays for up to `problems` at once, used again at every step: to fault in fresh pages for them would
-    cost more than the arithmetic. Rows vary fastest, then problems."""
+    """Working arrays for up to `problems` at once, used again at every step: a new allocation would cost
+    more time (page faults) than the arithmetic. Rows vary fastest, then problems."""
 
     def __init__(self, problem: Problem, problems: int) -> None:
         names = tuple(shape.name for shape in problem.law.shapes)
         self.coefficients = len(problem.law.coefficients)
         self.position = {name: self.coefficients + j for j, name in enumerate(names)}
         parameters, rows = self.coefficients + len(names), problem.rows
-        stiffness = problem.rows / problem.scale**2  # of the misfit, by what all log losses have in common
+        stiffness = problem.rows / problem.scale**2  # of the misfit against a shift that all log losses share
         if not problem.is_log:
             stiffness *= problem.typical**2
         self.ridge = 1e-16 * stiffness / problem.units() ** 2
@@ -236,7 +236,7 @@ def _in_scales(problem: Problem, level: Array, out: Array | None = None) -> Arra
 
 
 def _sums(values: Array, factor: Any) -> Array:
-    """Over rows, of values (problems, rows) times what broadcasts against them."""
+    """Sums over rows of values (problems, rows) times a factor that broadcasts against them."""
     factor = np.asarray(factor)
     if factor.ndim == 1:
         return np.asarray(values @ factor)
@@ -246,7 +246,7 @@ def _sums(values: Array, factor: Any) -> Array:
 
 
 def _add(matrix: Array, i: int, j: int, values: Array) -> None:
-    """To a symmetric matrix's entry, and its mirror image."""
+    """Add values to an entry of a symmetric matrix and to its mirror image."""
     matrix[:, i, j] += values
     if i != j:
         matrix[:, j, i] += values

@@ -49,7 +49,7 @@ def fit(
     source
         Anything `read_runs` takes: a path, a DataFrame of pandas or polars, rows, columns, or what it returned.
     law
-        A name, a formula or a Law; by default the one that the table can carry, by how its params and tokens vary.
+        A name, a formula or a Law (default: chosen by whether the table's params and tokens vary, and vary apart).
     objective
         "robust" (Huber on log loss, delta = 1.345 robust sigma), "hoffmann" (delta 1e-3), "lad", "l2" (log), "l2-raw",
         or "huber:DELTA".
@@ -58,32 +58,32 @@ def fit(
     cluster
         Column whose values mark rows that share noise; "none" makes every row its own cluster.
     stderr
-        Column of the standard errors of the losses, by which rows weigh under the robust objective; by default one that
-        is called so; "none": they do not.
+        Column of the standard errors of the losses; the robust objective weighs rows by them. By default a column with
+        such a name; "none": rows are not weighed by standard errors.
     trials
-        Column of the numbers of test items that an accuracy is of: its noise is then that of counts, and what scatters
-        beyond it is estimated.
+        Column of the numbers of test items behind an accuracy: its noise is then that of counts, and any further
+        scatter is estimated.
     response
         "log" for a loss, "logit" for an accuracy, "identity" for another number; by default as the column's name says.
     chance
-        Of an accuracy, the share of right answers that guessing gives: .25 for four choices.
+        For an accuracy: the share of right answers by guessing, .25 for four choices.
     fixed
         Parameter -> value; names as in `law.parameters`.
     prior
-        Parameter -> (mean, standard error): what you know of it beside these runs, as a normal distribution.
+        Parameter -> (mean, standard error): your knowledge from outside these runs, as a normal distribution.
     bounds
         Parameter -> (low, high), in place of the law's own.
     draws
         Bootstrap refits over clusters: 0, or at least 200.
     seed
-        Of the draws.
+        Seed of the draws.
     keep_held_out
         Fit the rows that the table holds out, too.
 
     Returns
     -------
     Fit
-        Parameters with intervals, a certificate of convergence, warnings; losses are in the unit of the table's.
+        Parameters with intervals, a certificate of convergence, warnings; losses are in the table's unit.
 
     Raises
     ------

@@ -146,7 +146,7 @@ def change(first: float, last: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Cut:
-    """By what share ten times an amount cuts its part of the loss. part: what that part is called, of several."""
+    """The share by which ten times an amount cuts its part of the loss. part: its name, if several."""
 
     thing: str
     part: str
@@ -285,7 +285,7 @@ def _widest(held: Sequence[HeldOut] | Sequence[HeldOutRow], response: Response) 
 
 
 def _by_what(fit: FittedLaw) -> str:
-    """By what the smallest and the largest run are: `by_size` orders them so."""
+    """The quantity that orders the runs from smallest to largest, as `by_size` does."""
     things = " times ".join(thing_of(axis, fit.data.columns.get(axis)) for axis in fit.model.inputs)
     return f"smallest and largest by {things}"
 

@@ -259,7 +259,7 @@ def is_held(rows: Sequence[HeldOutRow]) -> bool:
 
 
 def are_held(inside: int, n: int) -> bool:
-    """As is_held, of counts."""
+    """is_held, from the counts."""
     p = 1 - LEVEL
     at_least = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n - inside, n + 1))
     return at_least > p * (1 + 1e-9)

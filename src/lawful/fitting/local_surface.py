@@ -65,7 +65,7 @@ def least_runs(settings: int) -> int:
 
 
 def surface(x: Array, log_loss: Array, size: float = 1.0) -> Surface | None:
-    """Around the lowest point; None where the runs show no such point.
+    """The surface around the lowest point; None if the runs show no such point.
 
     x      logarithms of the settings, shape (runs, settings)
     size   of the window, in units of the usual
@@ -98,7 +98,7 @@ def _around(x: Array, log_loss: Array, window: int) -> Surface | None:
 
 
 def _quadratic(x: Array, log_loss: Array) -> Surface | None:
-    """By weighted least squares with Huber's weights; None where it has no lowest point."""
+    """A quadratic, fitted by weighted least squares with Huber's weights; None if it has no lowest point."""
     settings = x.shape[1]
     centre, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-12)
     z = (x - centre) / scale

@@ -33,11 +33,11 @@ LARGEST_RATIO = 600.0  # of log likelihoods, so that its exponential is finite
 
 @dataclass(frozen=True, kw_only=True)
 class _Scores:
-    """What the labels as they are, in the first row, and permuted ones say of each parameter freed.
+    """The scores of each freed parameter: under the true labels (first row), and under permuted labels (other rows).
 
     alone      scores in units of their error, shape (draws, parameters * arms)
-    together   what all explain at once, in units of the noise's variance, shape (draws,)
-    dof        of the noise, shape (draws,)
+    together   the sum of squares that all explain together, over the noise's variance, shape (draws,)
+    dof        degrees of freedom of the noise, shape (draws,)
     number     of independent differences that all have at once
     """
 
@@ -48,12 +48,12 @@ class _Scores:
 
 
 def one_law(same: Point, full: Point, around: noise.Noise, data: Sample, is_paired: bool) -> float:
-    """p of the hypothesis that all arms follow one law, by an average of likelihood ratios (Andrews & Ploberger 1994):
-    of every parameter freed alone for one arm, the others being common to all, in which a coefficient counts twice
-    (FACTOR_WEIGHT); and of all parameters freed at once, which finds arms that cross.
+    """p of the hypothesis that all arms follow one law, by an average of likelihood ratios (Andrews & Ploberger 1994).
+    One ratio frees one parameter of one arm, while all else is common; the ratio of a coefficient counts twice
+    (FACTOR_WEIGHT). Another ratio frees all parameters at once, which finds arms that cross.
 
-    It is referred to its distribution over the arms' labels permuted among runs of one cell, which holds whatever the
-    noise of a cell is. Where the cells do not allow that: the largest score, and an F test (`_of_errors`).
+    The average is compared with its distribution when the arms' labels are permuted among the runs of a cell. This is
+    valid for any noise of a cell. If the cells do not allow it: the largest score, and an F test (`_of_errors`).
 
     same, full   the best points of one law for all arms, and of arms with everything of their own
     """
@@ -93,9 +93,9 @@ def _average_ratios(found: _Scores, weight: Array) -> Array:
 
 
 def _relative_of_all(data: Sample) -> Array | float:
-    """The noise of each row in units of that at the pivot, from replicates of all arms at once. From those within arms,
-    the weights would depend on the labels that are permuted: where the runs of an arm happen to lie close together, the
-    arms lie apart."""
+    """The noise of each row in units of that at the pivot, from replicates of all arms at once. Replicates
+    within arms would make the weights depend on the labels, which are permuted: if the runs of an arm happen to be
+    close together, the arms seem to differ."""
     if not data.response.is_log or data.errors is not None:
         return data.relative
     x, each = axes_of(data), np.arange(data.n)
@@ -112,9 +112,9 @@ def _of_errors(
     weight: Array,
     by_all: float,
 ) -> float:
-    """p of scores in units of the errors that the fit of all arms has: the smaller of that of the largest score, by its
-    distribution among the largest of jointly distributed ones (Hothorn, Bretz & Westfall 2008), and of `by_all`, each
-    at its share of the level.
+    """p of scores in units of the errors of the fit of all arms: the smaller of two p, each at its share of the level.
+    One is the p of the largest score, by the distribution of the maximum of correlated scores (Hothorn, Bretz &
+    Westfall 2008); the other is `by_all`.
 
     slopes       of the full law by each parameter; together: of one common law
     directions   the slopes by each parameter of one arm
@@ -145,11 +145,11 @@ def _of_errors(
 def _scores_of_permuted_labels(
     data: Sample, slopes: Array, residual: Array, counted: int, is_paired: bool
 ) -> _Scores | None:
-    """Scores of every parameter freed for each of the `counted` first arms: of the labels as they are, and of labels
-    permuted within cells, each against the noise that is left within cells after it. Where two arms share noise, or
-    one is noisier, only the two runs of a pair are swapped: their difference has no sign under one law, whatever the
-    noise of either is. None where rows have standard errors of their own or form clusters, a cell has more runs of one
-    arm than of another (whose noise may differ), or fewer than LEAST_ARRANGEMENTS are possible.
+    """Scores of every parameter freed for each of the first `counted` arms, under the true labels and under labels
+    permuted within cells; each is compared with the noise that then remains within cells. If two arms share noise, or
+    one is noisier, only the two runs of a pair are swapped: under one law their difference has no preferred sign,
+    whatever the noise of either is. None if rows have standard errors of their own or form clusters, if a cell has more
+    runs of one arm than of another (whose noise may differ), or if fewer than LEAST_ARRANGEMENTS are possible.
 
     slopes   of one common law by each parameter, at each row
     """
@@ -166,7 +166,7 @@ def _scores_of_permuted_labels(
 
 
 def _permuted(data: Sample, cell: Array, slopes: Array, residual: Array, counted: int) -> _Scores | None:
-    """By labels permuted among rows of one code."""
+    """The scores under labels permuted among rows of one code."""
     arm = data.x[ARM].astype(int)
     arms = arm.max() + 1
     rows = [np.flatnonzero(cell == code) for code in range(cell.max() + 1)]
@@ -204,10 +204,10 @@ def _permuted(data: Sample, cell: Array, slopes: Array, residual: Array, counted
 
 
 def _evenness(labels: Array, slopes: Array, residual: Array) -> Array:
-    """By how much the degrees of freedom fall where one arm's noise is another's many times over, as for two samples of
-    unequal variance (Welch 1947): from 1, where all are alike, to one over the number of arms. Each arm's noise is what
-    is left after a fit of its own, under each permutation; where noise is alike, the labels' distribution loses
-    nothing by it. Of every cell each arm has equally many runs, so one matrix serves all."""
+    """The factor on the degrees of freedom if the arms' noise differs much, as for two samples of unequal variance
+    (Welch 1947): 1 if all are equal, down to one over the number of arms. An arm's noise is the residual of
+    its own fit, under each permutation; with equal noise the test loses nothing. Every arm has equally many runs in a
+    cell, so one matrix serves all."""
     arms = int(labels.max()) + 1
     own = slopes[labels[0] == 0]
     inverse = np.linalg.pinv(own.T @ own, rcond=1e-12, hermitian=True)
@@ -221,7 +221,7 @@ def _evenness(labels: Array, slopes: Array, residual: Array) -> Array:
 
 
 def _within(values: Array, cell: Array) -> Array:
-    """Less the mean of the cell."""
+    """The values minus the mean of their cell."""
     return np.asarray(values - (np.bincount(cell, values) / np.bincount(cell))[cell])
 
 

@@ -205,8 +205,8 @@ def _gap(
 
 
 def _coarse_step(first: Mapping[Any, Any], second: Mapping[Any, Any], residual: np.ndarray, levels: int) -> float:
-    """To what losses are rounded, where the differences of a level spread so little beside it that they may agree by
-    their digits alone; else 0."""
+    """The rounding step of the losses, if the differences of a level spread so little that rounding alone may make them
+    agree; else 0."""
     losses = [loss for arm in (first, second) for seeds in arm.values() for loss in seeds.values()]
     step = resolution(np.array(losses))
     spread = math.sqrt(float(residual @ residual) / max(len(residual) - levels, 1))

@@ -1,9 +1,9 @@
-"""Rolling origins: laws fitted without the largest runs and asked for these, at several shares of what is left out.
+"""Rolling origins: fit laws without the largest runs, for several shares of runs left out, and forecast these runs.
 
 Where no law has the form of the runs, a criterion such as AICc chooses between wrong laws and is too sure of itself.
-What counts is how far a law's forecasts were off at earlier origins: by these errors laws are weighed, and the width of
-the interval grows with the distance from the data as these errors grew with it. The fits weigh large runs more, since a
-wrong law that must be off somewhere should be off far from the forecasts.
+So laws are weighed by the errors of their forecasts at earlier origins, and the interval widens with the distance from
+the data as these errors did. The fits weigh large runs more: a wrong law must have errors somewhere, and they should be
+far from the forecasts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lawful.laws import ONE_AXIS, Array
 
 SHARES = (0.125, 0.25, 0.375, 0.5)  # of the runs, or of the sizes, that are left out as the largest
 SPARE = 2  # rows that a fit has beyond its parameters
-# weights are errors to the power of minus this: as if so many errors on runs left out were independent. From 4 to 8 the
-# errors on public tables differ by 5 %
+# a law's weight is its error to the power of minus this, as for so many independent errors on left-out runs. With 4 to
+# 8 the errors on public tables differ by 5 %
 SHARPNESS = 6.0
-DISCOUNT = 0.3  # a run counts as compute to this power: of ten times the compute, twice
-# times the variance that a law says its errors on runs left out have: from there on it is not believed. Of 180 planted
-# surfaces 8 go beyond it under their own law
+DISCOUNT = 0.3  # a run's weight is its compute to this power: ten times the compute doubles it
+# a law is not believed if its squared errors on left-out runs exceed their expected variance by this factor. 8 of 180
+# planted surfaces exceed it under their own law
 SURPRISED = 1.5
-MOST_ROWS = 1_000  # of a larger table so many, drawn at random, are enough to weigh laws
+MOST_ROWS = 1_000  # a larger table is sampled at random: so many rows are enough to weigh laws
 LEAST_ERROR = 1e-9  # of log loss: smaller ones are rounding
 
 
@@ -37,7 +37,7 @@ LEAST_ERROR = 1e-9  # of log loss: smaller ones are rounding
 class Direction:
     """An order of the runs, by powers of axes, and the ways in which a forecast may lie beyond them.
 
-    leaves   what is left out of the largest: a share of the runs, or of the levels; nothing where nobody knows which
+    leaves   what is left out at the large end: a share of the runs, or of the levels; nothing if it is not known which
              end of the axis is the far one
     """
 
@@ -92,7 +92,7 @@ def largest(data: Sample, direction: Direction, shares: Sequence[float]) -> list
 
 
 def rolled(points: Sequence[Point], data: Sample) -> Rolled:
-    """The laws of some points, which stand at the best fits of all rows."""
+    """Fit and weigh the laws of some points; each point is the best fit to all rows."""
     points, data = _thinned(points, data)
     ways = directions(data)
     count = np.ones(data.n)
@@ -141,7 +141,7 @@ def is_surprised(point: Point, data: Sample) -> bool:
 
 
 def _thinned(points: Sequence[Point], data: Sample) -> tuple[Sequence[Point], Sample]:
-    """The same of rows drawn at random, where there are many: enough to weigh laws."""
+    """The points and the rows; of a large table, a random sample of rows, which is enough to weigh laws."""
     if data.n <= MOST_ROWS:
         return points, data
     rows = np.sort(np.random.default_rng(0).choice(data.n, MOST_ROWS, replace=False))
@@ -163,7 +163,8 @@ def _origins(ways: Sequence[Direction], data: Sample, free: int) -> list[tuple[i
 
 
 def _fitted(point: Point, weights: Array) -> tuple[Point, Array]:
-    """By weights of the rows, shape (fits, rows): the first fit as a point, and the log errors of each on all rows."""
+    """Fits with these weights of the rows, shape (fits, rows): the first fit as a point, and the log errors of each fit
+    on all rows."""
     problem = point.problem
     starts = np.repeat(point.parameters[None], len(weights), axis=0)
     found = solver.solve(problem, starts, weights, tolerance=solver.ROUGH, is_near=True)

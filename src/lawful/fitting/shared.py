@@ -25,14 +25,14 @@ from lawful.fitting.search import Point, limits, side_of
 from lawful.laws import Bounds, Law, with_bounds
 from lawful.schema import Warning
 
-CLEARLY = 0.01  # p of the sharing, below which nothing is quoted that rests on it: chance gives .05 in 1 of 20 tables
+CLEARLY = 0.01  # no answer uses a sharing with a p below this; chance gives .05 in 1 of 20 tables
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """params: those that are shared under their names, the others as NAME[ARM], with profile intervals.
+    """params: a shared parameter has its own name, another is NAME[ARM]; with profile intervals.
 
-    F, dof, p   that each shared parameter is the same in all arms, against arms that have everything of their own
+    F, dof, p   test that each shared parameter is equal in all arms, against arms that share no parameter
     """
 
     law: str
@@ -73,8 +73,8 @@ def fit_shared(
     fixed: Mapping[str, float] | None = None,
     bounds: Bounds | None = None,
 ) -> Shared:
-    """Fit the arms of column `by` at once. share: the parameters that all have in common; each arm has the others of
-    its own. Raises DeclarationError for names that the law does not fit, Refusal where an arm has too few runs."""
+    """Fit the arms of column `by` at once. share: the parameters that all arms have in common; the others are separate
+    for each arm. Raises DeclarationError for names that the law does not fit, Refusal where an arm has too few runs."""
     columns = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "cluster": cluster, "stderr": stderr}
     table = read_table(source, columns)
     if law is not None:
@@ -109,7 +109,7 @@ def fit_shared(
 
 @dataclass(frozen=True)
 class Tested:
-    """The joint fit with what is shared, its rows as they then weigh, and the test of the sharing."""
+    """The joint fit with shared parameters, its rows with the weights of that fit, and the test of the sharing."""
 
     point: Point
     data: Sample
@@ -118,7 +118,7 @@ class Tested:
 
     @property
     def warnings(self) -> list[Warning]:
-        """For an answer that takes the sharing for granted."""
+        """The warnings for an answer that assumes the sharing."""
         named, test = " and ".join(self.test.share), self.test
         if self.why_not_certified:
             sentence = (
@@ -143,7 +143,7 @@ def sharing(
     bounds: Bounds,
     each: Sequence[Mapping[str, float]],
 ) -> Tested:
-    """Test that the parameters `common` are the same in all arms, against arms that have everything of their own.
+    """Test that the parameters `common` are equal in all arms, against arms that share no parameter.
 
     each   the parameters of each arm fitted alone, at the common pivot
     """

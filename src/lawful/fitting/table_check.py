@@ -23,13 +23,13 @@ from lawful.tables.roles import option_of, shell_word
 from lawful.tables.standard_input import STANDARD_INPUT
 
 SHOWN = 4  # values of a column
-OF_METRICS = frozenset({"downstream", "downstream_two_steps", "sigmoid"})  # as they say in `when`
+OF_METRICS = frozenset({"downstream", "downstream_two_steps", "sigmoid"})  # not for a loss, as their `when` says
 VARY = {
     "apart": "{n} and {d} vary apart from each other: their effects can be told apart.",
     "together": "{n} and {d} vary together: their effects cannot be told apart.",
     "params": "Only {n} varies.",
     "tokens": "Only {d} varies.",
-    "flops": "Compute varies; {n} and {d} do not tell more.",
+    "flops": "Compute varies; {n} and {d} add no information.",
     "nothing": "Neither {n} nor {d} varies.",
 }
 
@@ -57,11 +57,11 @@ class TableCheck:
     said      how it was read
     problem   why it cannot be used as it is; empty: it can
     vary      whether size and data can be told apart
-    arms      what the table compares, where that is more than one
+    arms      the arms that the table compares; empty if there is only one
     pooled    settings that differ between runs of one size and length -> their values
     carried   laws that the table can carry
     refused   the others -> why not
-    command   what fits the law that suits the table
+    command   the command that fits a suitable law to the table
     """
 
     source: str
@@ -293,7 +293,7 @@ def _laws(rows: Observations, vary: str) -> tuple[tuple[str, ...], dict[str, str
     for name in sorted(set(BUILT_IN) - {FORMULA}):
         law = named(name)
         if not set(law.inputs) <= {*ROLES, *rows.columns}:
-            continue  # it is about a column that this table has not
+            continue  # the law reads a column that this table lacks
         if has_axis(law) and vary in ("params", "tokens", "flops"):
             law = on_axis(law, vary)
         elif has_axis(law) and vary == "together":

@@ -45,8 +45,8 @@ def usual_noise(surfaces: Sequence[Surface | None]) -> float:
 
 
 def beyond(own: Surface, x: Array, log_loss: Array, size: float) -> Surface | None:
-    """By a larger window; by a cubic on all runs where noise has made the usual window wide (size: above 1), or it has
-    all of them."""
+    """A second surface: by a larger window, or by a cubic on all runs if noise has widened the usual window (size
+    above 1) or that window has all runs."""
     larger = sweep_surface(x, log_loss, LARGER * size)
     is_wider = larger is not None and larger.runs > LEAST_WIDER * own.runs
     if is_wider and size == 1:

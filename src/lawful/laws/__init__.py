@@ -159,7 +159,7 @@ def _expect_same_attributes(law: Law, again: Law, name: str) -> None:
 
 
 def _attributes(law: Law) -> dict[str, Any]:
-    """Also those in slots."""
+    """All attributes of a law, also those in slots."""
     slots = [slot for cls in type(law).__mro__ for slot in np.atleast_1d(vars(cls).get("__slots__", ())).tolist()]
     return {**{slot: getattr(law, slot) for slot in slots if hasattr(law, slot)}, **getattr(law, "__dict__", {})}
 

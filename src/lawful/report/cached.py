@@ -10,7 +10,7 @@ Content = TypeVar("Content")
 
 
 class Cached(Generic[Content]):
-    """By modification time and size."""
+    """Parsed files, kept until their modification time or size changes."""
 
     def __init__(self, parse: Callable[[Path], Content]) -> None:
         self._parse = parse

@@ -28,7 +28,7 @@ from lawful.storage.json_files import Json
 LABELS = {"params": "Parameters N", "tokens": "Training tokens D", "flops": "Compute C (FLOPs)"}
 TAIL = 0.5 + LEVEL / 2
 NOT_OFFERED = "No calculator is offered: this law is not written in operations that a page can repeat."
-NO_LOSS = "No calculator is offered: it is of losses, and this metric is another. `lawful predict` takes any metric."
+NO_LOSS = "No calculator is offered: it works for losses only. `lawful predict` takes any metric."
 
 
 def calculator(evidence: Evidence) -> Html | None:
@@ -87,8 +87,8 @@ def has_calculator(evidence: Evidence) -> bool:
 
 
 def calculation(fit: Fit) -> dict[str, Json] | None:
-    """What a page needs to say of any point what `Fit.predict` says; None where a law cannot be written in operations,
-    reads the names of levels, or is of another metric than a loss."""
+    """The data with which a page computes the same as `Fit.predict`; None if the law cannot be written in operations,
+    reads names of levels, or is of a metric that is no loss."""
     among = fit.alternatives
     if (
         not fit.data.response.is_log

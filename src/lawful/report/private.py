@@ -73,7 +73,7 @@ def without_machine(evidence: Evidence, hide: Callable[[str], str]) -> Evidence:
 
 
 def mapped(value: T, hide: Callable[[str], str]) -> T:
-    """The value with `hide` applied to every text in it; a law and what holds no text stay the same objects."""
+    """The value with `hide` applied to every text in it; a law, and any value without text, is not copied."""
     found: T = _mapped(value, hide)  # type: ignore[assignment]  # each branch returns the type that it was given
     return found
 

@@ -124,7 +124,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _even_ticks(low: float, high: float) -> list[float]:
-    """By the largest round step that gives enough of them."""
+    """Ticks at the largest round step that gives enough of them."""
     unit = 10.0 ** math.ceil(math.log10(high - low))
     made: list[float] = []
     for step in (unit * factor for factor in (1, 0.5, 0.25, 0.2, 0.1, 0.05, 0.025, 0.02)):

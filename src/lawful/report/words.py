@@ -264,7 +264,7 @@ def how_many_runs(evidence: Evidence) -> str:
 
 
 def _ranges(evidence: Evidence, answer: Answer | None) -> list[tuple[str, str]]:
-    """Over which sizes and tokens the runs reach."""
+    """The ranges of sizes and tokens of the runs."""
     question = answer.question if answer else evidence.study.questions[0]
     rows: Sequence[Observation] = (fitted_rows(evidence, answer) if answer else []) or _not_held_out(evidence)
     facts = []

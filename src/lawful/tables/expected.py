@@ -1,4 +1,4 @@
-"""What the columns of a law must hold: numbers, in one unit, that counts can have; refused by name otherwise."""
+"""What the columns of a law must hold: possible counts, in one unit. Any other column is refused by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lawful.tables.vocabulary import LETTERS, VOCABULARY
 
 MOST = {"params": 1e13, "tokens": 1e15}  # ten times the largest in print
 FEWEST = 2000  # parameters and tokens: below both, a table is in some unit
-FAR_APART = 1000.0  # a count without a unit is that far below those with one: the unit was left out
+FAR_APART = 1000.0  # times below the counts with a unit: such a bare count has lost its unit
 MOST_RATIO = 1e5  # of tokens and parameters, one of which is below FEWEST: that one is in some unit
 
 

@@ -156,5 +156,5 @@ def _one(source: str, losses: Sequence[float], how: str, value: float, steps: np
 
 
 def _mean(losses: Sequence[float], weight: float) -> float:
-    """Over a run so far: each loss weighs 1 - weight beside the mean before it."""
+    """The moving average of a run's losses: each new loss has the weight 1 - weight, the former mean the rest."""
     return functools.reduce(lambda mean, loss: weight * mean + (1 - weight) * loss, losses)

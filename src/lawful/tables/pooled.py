@@ -171,7 +171,7 @@ def _has_sizes(table: Observations, column: str) -> bool:
 
 
 def _tokens_in_a_step(numbers: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """By columns of the batch, where these do not vary: what to write, and where it comes from."""
+    """The tokens in a step from the columns of the batch, if these do not vary: the text to write, and its source."""
     one = {name_of(c).path: float(n[0]) for c, n in numbers.items() if len(n) and bool((n == n[0]).all())}
     for batch in ("batch_tokens", "tokens_per_batch", "tokens_per_step"):
         if batch in one:

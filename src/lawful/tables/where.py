@@ -83,5 +83,5 @@ def _is_value(column: str, value: str) -> Condition:
 
 
 def _number(cell: Cell) -> float:
-    """NaN, which is neither below nor above any number, where it is none."""
+    """The cell as a number; NaN if it is none, so that it is neither below nor above any number."""
     return as_float(written_count(cell, None) if isinstance(cell, str) else cell)

@@ -2,8 +2,8 @@
 
 It needs two strings and nothing else, so any run can be repeated by hand on any machine. With `-`, each line of
 standard input names a run, or several to be batched, and each answer on standard output is `RUN_ID STATUS`;
-the line `end` lets it leave, and the input's end without it (its parent was stopped or killed) makes it checkpoint and
-leave at once.
+after the line `end` it exits. If the input ends without that line (its parent was stopped or killed), it checkpoints
+and exits at once.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Attempt:
         self._claim = contextlib.ExitStack()
 
     def claim(self) -> bool:
-        """Whether this worker shall train the run: nobody else is at it, and it is not over. Then call `conclude`."""
+        """Claim the run. True if no other worker has it and it has not ended; then call `conclude`."""
         with self._faults_of_the_store():
             self.lease = self._claim.enter_context(
                 claimed(
@@ -204,7 +204,7 @@ class Attempt:
 
 
 def _reason(error: Exception) -> str:
-    """In one line: an error of ours by its words, any other with its place, since its words alone seldom say enough."""
+    """One line: the message of our own error, or the message of another with its place in the code."""
     if isinstance(error, LawfulError):
         return str(error)
     if isinstance(error, OSError):
@@ -294,7 +294,7 @@ def _branch_steps(study: StudyPlan, planned: PlannedRun | None) -> frozenset[int
 
 
 def _delete_checkpoints(store: Store, run_id: str) -> None:
-    """The final weights stay; what was needed to go on does not."""
+    """Keep the final weights; delete the checkpoints, which only an unfinished run needs."""
     shutil.rmtree(store.checkpoints(run_id), ignore_errors=True)
 
 

@@ -156,7 +156,7 @@ class Tuned:
 
 
 def tuned_runs(evidence: Evidence) -> list[Tuned]:
-    """Beside the model that it began with, on the same sessions."""
+    """Each tuned run beside the model that it started from, on the same sessions."""
     home, out = Store(evidence.folder), []
     for row in evidence.finished:
         if not row.get("starts_from"):
@@ -177,7 +177,7 @@ def tuned_runs(evidence: Evidence) -> list[Tuned]:
 
 
 def _test_sessions(home: Store, run: str) -> dict[str, DecodedSession]:
-    """By name."""
+    """The decoded test sessions of a run, by name."""
     found = (read_details(home, run) or {}).get("test")
     return {session.session: session for session in found.sessions} if found else {}
 

@@ -89,7 +89,7 @@ class SplitDetails(Details):
 
 
 def read_details(home: Store, run: str) -> dict[str, SplitDetails] | None:
-    """By split, of a finished run; None where it kept none."""
+    """The details of a finished run, by split; None if it kept none."""
     path = home.details(run)
     if not path.exists():
         return None

@@ -24,8 +24,8 @@ SPECIAL = {
     "\r": ENTER,
     "\b": BACKSPACE,
 }
-# characters that a Latin keyboard gives, as the key the official loader (by Unidecode) takes them for; those that only
-# have an accent are decomposed. Other alphabets are dropped here
+# character -> the key to which the official loader (by Unidecode) maps it. Letters with an accent are decomposed
+# instead. Characters of other alphabets are dropped here
 FOLDED = dict(
     zip(
         "‘’“”–—−\u00a0¡¦¨¬¯´µ¶·¸¿Ð×Øð÷øĐđĦħıĸĿŀŁłŦŧƒ\u200b‐‑‒‗‚‛‟†•‹›′‵⁄",
@@ -39,7 +39,7 @@ _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 @final
 @dataclass(frozen=True, kw_only=True)
 class Keys(Tokenizer):
-    """98 keys. What no key types is dropped, after folding (é becomes e, “ becomes ")."""
+    """98 keys. Characters are folded first (é becomes e, “ becomes "); those without a key are dropped."""
 
     @property
     def name(self) -> str:
