@@ -23,8 +23,8 @@ IGNORED = -100  # torch's own mark of a target that is not counted
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Inputs and targets, int64, shape (batch, context); targets are the inputs shifted by one, IGNORED where they are
-    given and not to be predicted."""
+    """Inputs and targets, int64, shape (batch, context); targets are the inputs shifted by one, IGNORED where
+    they are given, not predicted."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -32,7 +32,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenData:
-    """A corpus ready for training: runs of tokens that never meet.
+    """A corpus ready for training: one sequence of tokens for each split; splits never overlap.
 
     arrays               split -> shape (tokens,), uint16, read-only
     num_bytes            split -> UTF-8 bytes of its targets, by which losses become bits per byte
@@ -90,8 +90,8 @@ class TokenData:
         return ""
 
     def sample_start(self, prompt: Path | None) -> list[int]:
-        """The tokens with which a sample begins that is kept in a file: the mark that also ends it, then what is in
-        the file `prompt`."""
+        """The first tokens of a sample that is kept in a file: the mark that starts and ends a text, then the content
+        of the file `prompt`."""
         raise DeclarationError(f"{self.details.get('corpus')}: its samples are text.")
 
     def write_sample(self, tokens: np.ndarray, path: Path) -> str:
@@ -138,7 +138,7 @@ class TokenData:
         )
 
     def batch(self, split: str = "train", *, seed: int, step: int, batch_size: int, context: int) -> Batch:
-        """The batch of a step: a pure function of its arguments, so that a restart equals no restart.
+        """The batch of a step: a pure function of its arguments, so that a restarted run gets the same batches.
 
         An epoch cuts the split into disjoint windows and visits them in an order drawn from (seed, epoch). The first
         epoch starts at the first token; each later one starts at an offset drawn likewise, so that the windows differ.
@@ -282,7 +282,7 @@ class PreparedTokens:
 
     format: int
     fingerprint: str
-    corpus: Mapping[str, Any]  # of any class: from_json checks it against that
+    corpus: Mapping[str, Any]  # the fields depend on its class; from_json checks them
     text_sha256: str
     splits: Mapping[str, SplitFile]
     tokenizer: Mapping[str, Any] | None = None

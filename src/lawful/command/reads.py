@@ -64,12 +64,12 @@ class _File(_Named):
 
 @dataclass(frozen=True)
 class JSONLines(_File):
-    """A file of JSON objects, a line each, that grows while the run trains. Of each number, the last one counts.
+    """A file of JSON objects, one a line, that grows while the run trains. The last value of each number counts.
 
     Parameters
     ----------
     file : str
-        Its path; relative to the run's own folder, {folder}. It may have names in it, as the command has.
+        Its path; relative to the run's own folder, {folder}. It may contain {names}, as the command does.
     loss, step, params, tokens, ... : str
         What each number is called there. "val/loss" is a key of this name, or the key loss inside val.
 
@@ -93,7 +93,7 @@ class LogPattern:
     """Lines of the command's own output, standard error included: "step {step} ... val loss {loss}".
 
     Blanks match any number of blanks, "..." anything, and colours are left out. Counts may have a unit: 124M, 1.5 B,
-    2e9. Of each number, the last one counts.
+    2e9. The last value of each number counts.
 
     Parameters
     ----------

@@ -47,8 +47,8 @@ def available_cores() -> int:
 
 
 def _cores(executor: Local, number: int, count: int) -> list[str]:
-    """The options that give worker `number` of `count` the threads that the plan says for its run, and keep it on one
-    core where there is a worker for every core."""
+    """Options of worker `number` of `count`: it uses the planned number of threads for each run, and stays on one core
+    if every core has a worker."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if executor.threads * executor.processes_per_run > 1 or executor.device not in ("auto", "cpu"):
         return []
@@ -134,8 +134,8 @@ class Clock:
         self._store, self._planned, self._until = store, study.runs, until
 
     def has_time_for(self, group: Sequence[str]) -> bool:
-        """By the upper end of what the cost law says of commands, and by the plan's estimate of our own runs. A run of
-        which nothing is known may begin while there is any time."""
+        """Whether the runs would end in time: a command by the upper end of its cost estimate, our own run by the
+        plan's estimate. A run without an estimate may begin while any time is left."""
         left = self._until - time.monotonic()
         over = {one.run: self._store.read_result(one.run) for one in self._planned}
         costs = estimates(self._planned, {run: result for run, result in over.items() if result is not None})

@@ -13,13 +13,13 @@ from lawful.laws import Axes, Law, Shape, Term, Values, label
 
 @dataclass(frozen=True)
 class AbsentLaw(Law):
-    """It has its names and computes nothing.
+    """A law that has the names of its parameters and axes, and computes nothing.
 
     stored    what the file says of it
     reason    why it is not at hand
     """
 
-    stored: Any  # StoredLaw: its fields are whatever the law of another has
+    stored: Any  # StoredLaw: a user's law may have any fields
     parameter_names: tuple[str, ...]
     axes: tuple[str, ...]
     reason: str

@@ -43,11 +43,11 @@ class OptimumCell:
     """One size and length: the optimum of its sweep with 95 % intervals; or why there is none.
 
     at            input -> its value
-    runs          of the cell; `window` of them, the nearest to the optimum, carry it
+    runs          runs of the cell; the `window` nearest to the optimum determine it
     settings      setting -> its optimum; empty where refused
     loss          at the optimum
     noise         standard deviation of a run's log loss about the surface
-    miss_of_two   setting -> by what share the loss rises where it is half or twice its optimum
+    miss_of_two   setting -> share by which the loss rises if the setting is half or twice its optimum
     refused       why there is no optimum; empty where there is one
     shows_skew    its runs say how far a skewed valley moves the reading
     """
@@ -118,7 +118,8 @@ def optimum(
     over
         The columns of the settings that were swept, up to three: ("learning_rate", "batch_size"). Positive numbers.
     by
-        What a cell is: runs that agree in these are one sweep. Columns, or N, D, C, U for what plays that part.
+        The columns that define a cell: runs with equal values here are one sweep. N, D, C and U stand for the columns
+        of size, tokens, compute and unique tokens.
     params, tokens, flops, loss
         The columns' names, as in `read_runs`.
 
@@ -137,8 +138,8 @@ def optimum(
     At each cell log loss is a quadratic of the settings' logarithms on the runs around the lowest point, fitted with
     Huber's weights. A cell whose optimum lies at the edge of what it tried, or whose valley is flat, is refused and
     listed. The law weighs each cell by the error of its reading and the scatter of the cells (restricted maximum
-    likelihood); its intervals also hold how far other windows move it. Cells are the evidence: more runs in a cell
-    make its reading better, and no more of it.
+    likelihood); its intervals include the change under other windows. The number of cells is the sample size:
+    more runs in a cell make its reading more accurate, but do not add a reading.
 
     Examples
     --------
@@ -217,7 +218,7 @@ def _read(
 
 
 def _refuse_lengths(table: Observations, settings: Mapping[str, str], inputs: Mapping[str, str]) -> None:
-    """Raises Refusal where a cell holds runs of several sizes or lengths: they are no sweep."""
+    """Raise Refusal if a cell has runs of several sizes or lengths: they are not one sweep."""
     told = {*settings.values(), *inputs.values()}
     for role in ("params", "tokens"):
         column = table.roles.get(role)
@@ -235,7 +236,7 @@ def _refuse_lengths(table: Observations, settings: Mapping[str, str], inputs: Ma
 def _expect_enough(
     table: Observations, cells: Sequence[OptimumCell], settings: Sequence[str], inputs: Sequence[str]
 ) -> None:
-    """Raises Refusal where the cells that have an optimum carry no law in the inputs."""
+    """Raise Refusal if the cells with an optimum are too few to determine a law in the inputs."""
     kept = [cell.at for cell in cells if not cell.refused]
     needed = len(inputs) + 1 + SPARE_CELLS
     if len(kept) < needed:
@@ -271,7 +272,7 @@ def _refuse_arms(table: Observations, told: Sequence[str]) -> None:
 
 
 def _columns(table: Observations, what: str, names: Sequence[str]) -> dict[str, str]:
-    """Each name -> its column: the column of that name, or that of the role it is the letter or the name of."""
+    """Name -> its column. A name is that of a column, or the name or letter of a role."""
     if not names or isinstance(names, str) or len(set(names)) < len(names):
         raise DeclarationError(f"{what}: expected different columns, got {names!r}.")
     out = {}
@@ -320,7 +321,7 @@ def _cell(
         if factor < 0:  # a larger window: its reading and the usual one differ by noise, too
             own, other = (one.noise(shared) * np.diag(one.unscaled) for one in (found, larger))
             reach = np.sqrt(reach**2 * (1 + factor**2 * np.maximum(1 - other / own, 0.0)))
-    ends = {}  # around the reading, and around where it lies without what its window's width moves it by
+    ends = {}  # around the reading, and around the reading corrected for its window's width
     for i, name in enumerate(names):
         low, high = (side * min(reach[i] + max(side * skew[i], 0.0), 300.0) for side in (-1, 1))
         ends[name] = Interval(*(math.exp(found.at[i] + away) for away in (0, low, high)))

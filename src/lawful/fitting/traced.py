@@ -32,7 +32,7 @@ def trace(law: Law, pivot: Mapping[str, float]) -> list[Step] | None:
     values: Values = {name: _Symbol(steps, ("parameter", index)) for index, name in enumerate(law.parameters)}  # type: ignore[misc]
     try:
         total = _total(law, values, Axes(logs, pivot))  # type: ignore[arg-type]
-    except (NotTraced, TypeError, ValueError, AttributeError, IndexError):  # numpy's own where a symbol is no array
+    except (NotTraced, TypeError, ValueError, AttributeError, IndexError):  # numpy raises these for a symbol
         return None
     return _needed(steps, total.place) if isinstance(total, _Symbol) else None
 
@@ -80,7 +80,7 @@ class _Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def _needed(steps: list[Step], last: int) -> list[Step]:
-    """Those that the last one needs, numbered anew."""
+    """The steps that the last one needs, with new numbers."""
     needed = {last}
     for index in range(last, -1, -1):
         if index in needed and steps[index][0] in OPERATIONS:
