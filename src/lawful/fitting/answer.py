@@ -102,7 +102,7 @@ def _of_one_setting(study: StudyPlan, table: Observations, loss: str) -> dict[st
 
 @dataclass(frozen=True)
 class _Arms:
-    """The question, asked of each arm apart."""
+    """One question for each arm."""
 
     questions: list[Question]
     law: Law
@@ -130,7 +130,7 @@ def _compared(question: Question, arms: _Arms) -> Answer:
 
 
 def answer_arms(question: Question, each: Sequence[Answer], law: Law, rows: Observations) -> Answer:
-    """The comparison of arms whose own answers are known; rows: of all of them, with their roles."""
+    """The comparison of arms whose own answers are known; rows: the rows of all arms, with their roles."""
     arms = _Arms([answer.question for answer in each], law, {}, rows, ())
     return _with_crossings(_compared(question, arms), each, arms)
 
@@ -157,7 +157,7 @@ def _with_crossings(compared: Answer, each: Sequence[Answer], arms: _Arms) -> An
     pairs: list[ArmPair] = []
     severe: list[Warning] = []
     combined = list(itertools.combinations(fits, 2))
-    level = 1 - (1 - LEVEL) / max(len(combined), 1)  # of each, so that all hold at once (Bonferroni)
+    level = 1 - (1 - LEVEL) / max(len(combined), 1)  # the level of each pair, so that all hold at once (Bonferroni)
     is_shown = compared.comparison is None or compared.comparison.verdict != "no difference shown"  # of all at once
     for first, second in combined:
         a, b = fits[first], fits[second]
@@ -331,7 +331,7 @@ def _sisters(
 
 def _sister_laws(found: Fit) -> list[tuple[Law, dict[str, float]]]:
     law = found.model
-    if type(law) is Power:  # exactly: a law made from one of these may be quite another
+    if type(law) is Power:  # exactly this class: a subclass may be a different law
         return [(PowerFloor(law.axis), {})]
     if type(law) is PowerFloor:
         return [(Power(law.axis), {})]

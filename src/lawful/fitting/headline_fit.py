@@ -28,7 +28,7 @@ from lawful.schema import Warning
 from lawful.tables.roles import is_accuracy
 
 HELD = "held-out forecasts held"
-WIDE = 1.5  # upper over lower end of a forecast's interval, from which on it is called wide
+WIDE = 1.5  # a forecast's interval is called wide if its upper end over its lower end is larger
 
 
 def of_fit(
@@ -101,7 +101,8 @@ def _of_metric(fit: FittedLaw, blocking: Sequence[Warning], forecast: str, runs:
     """The headline of an accuracy, or another metric that is no loss: the law's first and last value over the runs."""
     first, last = ends_of(fit)
     basis, way = f"{_by_what(fit)}; by the law at the runs' ends; {runs}", "From the smallest run to the largest"
-    if fit.data.response.is_share and (lone := _lone_setting(fit)):  # over a loss: told as it gets better
+    # along a loss, the sentence goes from the worse metric to the better one
+    if fit.data.response.is_share and (lone := _lone_setting(fit)):
         thing, low, high = lone
         ends = [(low, first), (high, last)] if first < last else [(high, last), (low, first)]
         (begin, first), (end, last) = ends
@@ -193,7 +194,7 @@ def _cuts(fit: FittedLaw, doubts: Sequence[Warning]) -> tuple[list[_Cut], list[s
 
 
 def _open_exponents(fit: FittedLaw, doubts: Sequence[Warning]) -> list[str]:
-    """The intervals of the exponents that are not determined: of a power of an axis as what it means for the loss."""
+    """The intervals of the undetermined exponents; for a power of an axis, as the effect on the loss."""
     names = dict.fromkeys(one.sentence.partition(" ")[0] for one in doubts if one.code == "not_identified")
     axes = dict(zip(("alpha", "beta"), fit.model.inputs, strict=False)) if type(fit.model) in POWER_TERMS else {}
     said = []
@@ -237,7 +238,7 @@ def _whole_fall(fit: FittedLaw) -> float:
 
 
 def _about_fall(fit: FittedLaw) -> str:
-    """From which loss to which, how far seeds alone may move that share, and by what a run is small or large."""
+    """The first and last loss, the change of that share by seeds alone, and the quantity that orders runs by size."""
     rows, noise = fit.by_size, fit.goodness.sigma_run
     ends = f"loss {rows[0].observed:.3g} to {rows[-1].observed:.3g}" if rows else ""
     replicates = (fit.goodness.lack_of_fit or {}).get("dof_replicates", 0)

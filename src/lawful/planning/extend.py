@@ -81,9 +81,9 @@ def plan_extension(
 
 def write_extension(folder: Path, plan: Plan, *, answers: Sequence[Answer] | None = None) -> Forecasts:
     """Register forecasts of the new runs, made by the laws of the runs that are there, then write the plan; what
-    forecasts.json holds. Stopped in between, the former plan stands and the same command goes on.
+    forecasts.json holds. If it is stopped between, the former plan stays, and the same command continues.
 
-    answers    of the plan that is there, where they are known
+    answers    the answers of the folder's plan, if they are known
     """
     made: list[Forecasts] = []
 
@@ -103,15 +103,15 @@ def added_runs(former: StudyPlan, plan: StudyPlan) -> list[PlannedRun]:
 
 
 def _precision(former: StudyPlan, study: Study) -> Precision | None:
-    """What "auto" became when the study was planned: larger rungs must not change it for the others."""
+    """The precision that "auto" became when the study was planned; larger rungs must not change it."""
     open_rungs = {rung.label for rung in study.ladder if isinstance(rung.run, Run) and rung.run.precision == "auto"}
     chosen = {planned.precision for planned in former.runs if planned.rung in open_rungs}
     return chosen.pop() if len(chosen) == 1 else None  # type: ignore[return-value]
 
 
 def _with_former(former: StudyPlan, plan: Plan, rungs: Mapping[str, Rung]) -> StudyPlan:
-    """The former record of each run that is there. What a new run does itself is counted without the checkpoints of
-    finished trunks, which are not kept."""
+    """The runs of the new plan; a run of the former plan keeps its record. The own steps of a new run are counted
+    without the checkpoints of finished trunks, which are deleted."""
     known = {planned.run: planned for planned in former.runs}
     new = [run for run in added_runs(former, plan.study) if run.kind == "training"]
     steps = dict(zip([run.run for run in new], steps_after_trunks([rungs[run.rung] for run in new]), strict=True))

@@ -1,4 +1,4 @@
-"""Two exponents of a law at once: where the fit's draws put them, and how far one can give for the other."""
+"""Two exponents of a law in one chart: the fit's draws of both, which show how one compensates for the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CORNERS = 72
 
 
 def exponent_chart(answer: Answer, curve: LawCurve) -> Chart | None:
-    """None where the law has fewer than two free exponents, or the fit few draws."""
+    """The chart; None if the law has fewer than two free exponents, or the fit has few draws."""
     fit = answer.fit
     if fit is None or len(fit.draws) < LEAST_DRAWS:
         return None

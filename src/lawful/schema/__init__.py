@@ -63,18 +63,18 @@ class PlannedRun:
     run                 id of the Run
     rung                label of the rung: its coordinates
     held_out            forecast by the law, never fitted
-    bracket             how many times the ladder's learning rate; None where the run is not there to try another rate
+    bracket             factor on the ladder's learning rate; None if the run does not try another rate
     starts_from         id of the run whose final weights this one begins with; "" where it begins with none
     cluster             id of the trunk: runs of one trunk are not independent
     own_flops           of the steps that the run does itself; the others come from its trunk. None: not known
     decay_start         first step at which the learning rate depends on the run's length
     stack               runs with one non-empty stack are trained as one batched model
     threads             CPU threads that a worker gives the run
-    gpus                that a command takes; below 1: the share of one. Of our own runs 0: nobody knows beforehand
+    gpus                that a command takes; below 1: the share of one. 0 for our own runs: not known before
     seconds_estimate    on one worker; None where nothing was timed
     kind                "command": a program of somebody else's trains it
     command             of a run of kind command: the program and its arguments; {folder} is the run's own folder
-    unknown             columns that the plan does not know, whatever stands in the fields: only the run tells them
+    unknown             columns whose values are known only after the run; their fields here mean nothing
     """
 
     run: str
@@ -185,10 +185,10 @@ _PLANNED_COLUMNS = tuple(
 class CorpusRecord:
     """What the plan knows of a corpus.
 
-    corpus          its registered name; the plan calls it by another name where it has several of one name
+    corpus          its registered name; the plan adds a number to it if several corpora have this name
     overlap         share of the validation text that stands in the first overlap_tokens of training
     notices         what must be said about rights
-    remarks         how much there is to know of its data (files left out, odd recordings); first_remarks: some of it
+    remarks         number of remarks about its data (files left out, odd recordings); first_remarks: some of them
     value           the corpus as run.to_json writes it, so that it can be opened again; None: not recorded
     details         further facts of this kind of corpus
     """
@@ -273,7 +273,7 @@ class StudyPlan:
 
     held_out    coordinate -> value: the rungs that the declaration holds out
     arm         the coordinate that names the arms; None where the study compares none
-    workers     processes that train at once; on GPUs, of all of them
+    workers     processes that train at once, on all GPUs together
     corpora     by the name that PlannedRun.corpus has
     created     date and time; "" in a recorded study that does not say it
     price_per_gpu_hour    in whatever currency; None: not told
@@ -355,5 +355,5 @@ class RunRecord:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a file of the study's folder can be called so: nothing in it leads elsewhere."""
+    """Whether the text can be the name of a file in the study's folder: it has no part that leads to another folder."""
     return bool(name) and not name.startswith(".") and not set("/\\\0") & set(name)

@@ -85,7 +85,7 @@ class Study:
         ]
 
     def _of_ladder(self) -> list[str]:
-        """What is wrong with the rungs, whatever is asked of them."""
+        """The problems of the rungs that do not depend on the questions."""
         if not self.ladder:
             return ["ladder: expected at least one rung, got none."]
         problems = []
@@ -155,7 +155,7 @@ class Study:
     def _of_questions(self) -> list[str]:
         if not self.questions:
             return ["questions: expected at least one, got none; nothing would be fitted."]
-        arm = self.arm if all(self.arm in rung.at for rung in self.ladder) else None  # else it is said already
+        arm = self.arm if all(self.arm in rung.at for rung in self.ladder) else None  # else: listed already
         rows = [planned_row(rung, arm) for rung in self.ladder if is_of_ladder(rung)]
         return [
             f"question {question.name!r}: {problem}."
