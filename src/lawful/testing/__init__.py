@@ -4,7 +4,8 @@ Install your package, then run all of its contracts:
 
     python -m pytest --pyargs lawful.testing -k "NAME or OTHER"
 
-NAME is the name of an entry point. Without -k the contracts of everything that is installed run, lawful's own too.
+NAME is the name of an entry point; the tests of a family have the name of its class instead. Without -k the contracts
+of everything that is installed run, of lawful itself, too.
 Only the test files of this package import pytest.
 """
 
