@@ -38,7 +38,6 @@ def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | E
     payable = [one for one in to_come if one.flops <= left]
     answer = next(one for one in answers if one.name == rule.question)
     fit = answer.fit
-    found = _chosen(fit, campaign, payable, done, left, Store(folder)) if fit is not None and payable else None
     width, reached = _standing(fit, campaign, payable)
     table = [[str(row.get(name, "")) for name in READ] for row in rows if not row.get("left_plan")]
     seen = look(width, campaign.spent, table)
@@ -49,7 +48,7 @@ def next_step(folder: Path, campaign: Campaign, reach: Reach) -> tuple[Round | E
     if not payable:
         what = "the cheapest run costs more" if to_come else "every run was chosen"
         return End(ending="spent", why=f"{said}; {left:.3g} FLOPs are left, and {what}", look=seen), answers
-    if found is not None and fit is not None and found.runs:
+    if fit is not None and (found := _chosen(fit, campaign, payable, done, left, Store(folder))).runs:
         batch = _within(_candidates(found, payable, fit), left)
         chosen = _round(campaign, "chosen", batch, found.runs[0].why, seen)
         expected = WIDENED * found.expected  # as the goal is judged
