@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 RUNS_FAILED = 3  # exit status: the report is written, and some runs failed
+GO_ON = 75  # exit status EX_TEMPFAIL: what was asked for can still be had, by `lawful resume`
 MOST_FAILED = 5  # runs that are named at the end
 MOST_LETTERS = 300  # of each one's reason
 
@@ -172,7 +173,7 @@ def _train_and_conclude(
         raise SystemExit(130) from None
     except Unfinished as error:
         print(f"\n{error}. Go on with: lawful resume {shlex.quote(str(folder))}", file=sys.stderr)
-        raise SystemExit(75) from None  # EX_TEMPFAIL: what was asked for can still be had
+        raise SystemExit(GO_ON) from None
     if executor.is_echoed:
         _say_ended(folder, training.only)
         return
@@ -182,7 +183,7 @@ def _train_and_conclude(
         _say_failed(folder, failed)
         raise SystemExit(RUNS_FAILED)
     if (campaign := read_campaign(Store(folder))) is not None and campaign.end is None:
-        raise SystemExit(75)  # --max-hours ended the choosing: as above
+        raise SystemExit(GO_ON)  # --max-hours ended the choosing
 
 
 def _say_ended(folder: Path, only: str) -> None:
